@@ -1,0 +1,2 @@
+// refused: these words do not appear
+static_assert(false, "muster: quite another sentence");

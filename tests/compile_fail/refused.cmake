@@ -1,0 +1,19 @@
+# cmake -DCOMPILER= -DFLAGS= -DINCLUDE= -DSOURCE= -P refused.cmake
+# Succeeds if the compiler refuses SOURCE, saying the words of its first line.
+cmake_minimum_required(VERSION 3.23)
+
+file(READ ${SOURCE} text)
+if(NOT text MATCHES "^// refused: ([^\n]+)\n")
+    message(FATAL_ERROR "the first line of ${SOURCE} is not `// refused: <words>`")
+endif()
+set(words "${CMAKE_MATCH_1}")
+
+execute_process(COMMAND ${COMPILER} ${FLAGS} -fsyntax-only -fmessage-length=0 -I${INCLUDE} ${SOURCE}
+                RESULT_VARIABLE status ERROR_VARIABLE errors)
+if(status EQUAL 0)
+    message(FATAL_ERROR "not refused: ${SOURCE}")
+endif()
+string(FIND "${errors}" "${words}" found)
+if(found EQUAL -1)
+    message(FATAL_ERROR "refused in other words than: ${words}\n${SOURCE}\n${errors}")
+endif()

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+// The main of every test program. Workers are this same program, so they enter before doctest does.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#if __has_include(<muster/entry_guard.hpp>)
+#include <muster/entry_guard.hpp>
+#else
+namespace muster {
+inline void entry_guard() {}
+}  // namespace muster
+#endif
+
+int main(int argc, char** argv) {
+    muster::entry_guard();
+    return doctest::Context(argc, argv).run();
+}
