@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <new>
+#include <type_traits>
+#include <utility>
+
+#include <muster/detail/continuation.hpp>
+#include <muster/detail/deadline.hpp>
+#include <muster/detail/gate.hpp>
+#include <muster/detail/os.hpp>
+#include <muster/detail/ref.hpp>
+#include <muster/detail/spin.hpp>
+#include <muster/errors.hpp>
+
+namespace muster::detail {
+
+class TaskOwner;
+
+/// Where a future stands. It only moves downwards; from `cancelled` on it is done.
+///
+/// | phase      | meaning                                       | next                          |
+/// |------------|-----------------------------------------------|-------------------------------|
+/// | pending    | has not begun                                 | running, settling, cancelling |
+/// | running    | the task runs                                 | settling, or an outcome       |
+/// | settling   | one thread alone is writing the outcome       | succeeded, failed             |
+/// | cancelling | will never run; its callable is being dropped | cancelled                     |
+enum class Phase : std::uint32_t {
+    pending,
+    running,
+    settling,
+    cancelling,
+    cancelled,
+    succeeded,
+    failed
+};
+
+/// What all futures share but the value: phase, waiting, continuations, reference count.
+///
+/// Thread safety: all members may be called from any thread that holds a reference.
+class StateBase {
+  public:
+    StateBase() noexcept = default;
+    StateBase(const StateBase&) = delete;
+    StateBase& operator=(const StateBase&) = delete;
+
+    void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+    void release() noexcept {
+        // Alone, there is no one to race with: saves the locked instruction.
+        if (references_.load(std::memory_order_acquire) == 1 ||
+            references_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+            delete this;
+    }
+
+    [[nodiscard]] Phase phase() const noexcept {
+        return phase_of(word_.load(std::memory_order_acquire));
+    }
+    [[nodiscard]] bool done() const noexcept { return phase() >= Phase::cancelled; }
+
+    /// Moves from one phase to another; false when the state is in a different one.
+    bool advance(Phase from, Phase to) noexcept {
+        std::uint32_t word = word_.load(std::memory_order_relaxed);
+        do {
+            if (phase_of(word) != from) return false;
+        } while (!word_.compare_exchange_weak(word, (word & ~phase_mask) | std::uint32_t(to),
+                                              std::memory_order_acq_rel,
+                                              std::memory_order_relaxed));
+        return true;
+    }
+
+    /// Takes the sole right to write the outcome. False when it is settled or cancelled already.
+    bool begin_settling() noexcept {
+        return advance(Phase::running, Phase::settling) ||
+               advance(Phase::pending, Phase::settling);
+    }
+
+    /// Publishes an outcome, wakes who waits and runs the continuations.
+    /// Requires: the caller holds a reference and the sole right to settle.
+    void conclude(Phase outcome) noexcept { run_callbacks(publish(outcome)); }
+
+    /// The first half of `conclude`: returns the callbacks that are still to be run.
+    [[nodiscard]] Continuation* publish(Phase outcome) noexcept {
+        // Release: what the outcome is made of. Acquire side: every load of word_ in done().
+        const std::uint32_t before =
+            word_.exchange(std::uint32_t(outcome), std::memory_order_acq_rel);
+        if (before & slept_on) os::wake_all(word_);
+        Continuation* callbacks = nullptr;
+        Continuation** end = &callbacks;
+        for (Continuation* node = continuations_.close(); node != nullptr;) {
+            Continuation* const following = node->next;
+            if (node->immediate()) {
+                node->run(*this);
+            } else {
+                *end = node;
+                end = &node->next;
+                node->next = nullptr;
+            }
+            node = following;
+        }
+        return callbacks;
+    }
+
+    void run_callbacks(Continuation* callbacks) noexcept {
+        while (callbacks != nullptr) {
+            Continuation* const following = callbacks->next;
+            callbacks->run(*this);
+            callbacks = following;
+        }
+    }
+
+    /// Runs `added` when the state is done: now, in this thread, if it is.
+    void add_continuation(Continuation& added) noexcept {
+        if (!continuations_.add(added)) added.run(*this);
+    }
+    bool remove_continuation(Continuation& unwanted) noexcept {
+        return continuations_.remove(unwanted);
+    }
+
+    /// Blocks until done. False when the deadline passed first.
+    virtual bool wait(const Deadline& deadline) noexcept {
+        help_while_possible();
+        return done() || spin_until([this] { return done(); }) || sleep_until_done(deadline);
+    }
+
+    /// True if the task will never run.
+    virtual bool cancel() noexcept {
+        if (advance(Phase::pending, Phase::cancelling)) {
+            drop_work();
+            conclude(Phase::cancelled);
+            return true;
+        }
+        const Phase now = phase();
+        return now == Phase::cancelling || now == Phase::cancelled;
+    }
+
+    /// Asks the running task to stop. False when it does not listen or is done.
+    virtual bool request_stop() noexcept { return false; }
+
+    /// Its time limit has passed.
+    virtual void expire() noexcept {}
+
+    /// Runs in this thread what this state waits for, if that has not begun and this thread is a
+    /// worker of the pool that has it. True when something was run, so the caller looks again.
+    virtual bool help() noexcept { return false; }
+
+    /// Where this thread, as a worker of a pool this state depends on, learns of new tasks; else null.
+    virtual Gate* gate_here() noexcept { return nullptr; }
+
+    /// Where exceptions of callbacks go; null for the default, a line on stderr.
+    [[nodiscard]] virtual TaskOwner* owner() const noexcept { return nullptr; }
+
+    /// The exception of a failed state.
+    [[nodiscard]] virtual std::exception_ptr error() const noexcept = 0;
+
+    void help_while_possible() noexcept {
+        while (!done() && help()) {
+        }
+    }
+
+    bool sleep_until_done(const Deadline& deadline) noexcept {
+        std::uint32_t word = word_.load(std::memory_order_acquire);
+        while (phase_of(word) < Phase::cancelled) {
+            // Pairs with the exchange in publish(): whoever settles sees the bit, or we the outcome.
+            if (!(word & slept_on) &&
+                !word_.compare_exchange_weak(word, word | slept_on, std::memory_order_acq_rel,
+                                             std::memory_order_acquire))
+                continue;
+            if (!os::sleep_on(word_, word | slept_on, deadline)) return done();
+            word = word_.load(std::memory_order_acquire);
+        }
+        return true;
+    }
+
+  protected:
+    virtual ~StateBase() = default;
+
+    /// Destroys the callable and its arguments: they will not be needed.
+    virtual void drop_work() noexcept {}
+
+    [[nodiscard]] bool taken() const noexcept {
+        return word_.load(std::memory_order_acquire) & taken_bit;
+    }
+    bool mark_taken() noexcept {
+        return !(word_.fetch_or(taken_bit, std::memory_order_acq_rel) & taken_bit);
+    }
+
+  private:
+    static constexpr std::uint32_t phase_mask = 7;
+    static constexpr std::uint32_t slept_on = 8;
+    static constexpr std::uint32_t taken_bit = 16;
+
+    static Phase phase_of(std::uint32_t word) noexcept { return Phase(word & phase_mask); }
+
+    std::atomic<std::uint32_t> references_{1};
+    std::atomic<std::uint32_t> word_{0};
+    ContinuationList continuations_;
+};
+
+struct Nothing {};
+
+/// How a result is kept: `void` as an empty value.
+template <typename R>
+using Stored = std::conditional_t<std::is_void_v<R>, Nothing, R>;
+
+/// A future's state with room for its value or its error.
+template <typename R>
+class State : public StateBase {
+  public:
+    State() noexcept {}
+
+    /// Writes the value. Requires: the sole right to settle.
+    template <typename... Values>
+    void emplace_value(Values&&... values) {
+        std::construct_at(&value_, std::forward<Values>(values)...);
+    }
+    void emplace_error(std::exception_ptr error) noexcept {
+        std::construct_at(&error_, std::move(error));
+    }
+
+    void succeed(Stored<R> value) noexcept(std::is_nothrow_move_constructible_v<Stored<R>>) {
+        emplace_value(std::move(value));
+        conclude(Phase::succeeded);
+    }
+    void fail(std::exception_ptr error) noexcept {
+        emplace_error(std::move(error));
+        conclude(Phase::failed);
+    }
+
+    /// Throws: unless the state succeeded and nobody has taken the value.
+    Stored<R>& value() {
+        throw_unless_succeeded();
+        if (taken()) throw_taken();
+        return value_;
+    }
+    /// The value, which is the caller's from now on.
+    Stored<R>& take() {
+        throw_unless_succeeded();
+        if (!mark_taken()) throw_taken();
+        return value_;
+    }
+
+    [[nodiscard]] std::exception_ptr error() const noexcept override {
+        return phase() == Phase::failed ? error_ : nullptr;
+    }
+
+  protected:
+    ~State() override {
+        if (phase() == Phase::succeeded) std::destroy_at(&value_);
+        if (phase() == Phase::failed) std::destroy_at(&error_);
+    }
+
+  private:
+    void throw_unless_succeeded() const {
+        if (phase() == Phase::failed) std::rethrow_exception(error_);
+        if (phase() != Phase::succeeded) throw CancelledError();
+    }
+    [[noreturn]] static void throw_taken() {
+        throw InvalidStateError(
+            "muster: this future's result was moved out by an earlier result() on an rvalue; call "
+            "result() on a named future to share the value");
+    }
+
+    union {
+        Stored<R> value_;
+        std::exception_ptr error_;
+    };
+};
+
+}  // namespace muster::detail

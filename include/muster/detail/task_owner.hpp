@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include <muster/detail/admission.hpp>
+#include <muster/detail/error_handler.hpp>
+#include <muster/detail/gate.hpp>
+#include <muster/detail/ledger.hpp>
+#include <muster/detail/runnable.hpp>
+#include <muster/detail/shared_state.hpp>
+#include <muster/detail/timers.hpp>
+
+namespace muster::detail {
+
+/// What all executors have behind them: which tasks they accepted and what became of those.
+///
+/// Tasks point to their owner, so it lives until the executor *and* the last of its tasks are gone.
+/// Everything that looks at thread-local data is virtual: that code then runs in the module that
+/// made the executor, and not with the copy of the variable of some other shared library.
+class TaskOwner {
+  public:
+    TaskOwner(std::size_t max_pending, std::function<void(std::exception_ptr)> on_error)
+        : admission_{max_pending}, on_error_{std::move(on_error)} {}
+    TaskOwner(const TaskOwner&) = delete;
+    TaskOwner& operator=(const TaskOwner&) = delete;
+
+    // --- accepting
+
+    /// Counts a task in. Waits for room if `max_pending` says so, unless called from its own tasks.
+    /// Throws: `ShutdownError` when the executor was shut down.
+    void accept() {
+        if (admission_.bounded()) wait_for_room();
+        count_in();
+    }
+    /// As `accept`, but false instead of waiting.
+    bool try_accept() {
+        throw_if_closed();
+        if (!admission_.try_enter()) return false;
+        count_in();
+        return true;
+    }
+
+    /// Ends accepting; true for the first call.
+    bool close() noexcept {
+        const bool first = !closed_.exchange(true, std::memory_order_seq_cst);
+        admission_.notify();
+        return first;
+    }
+    [[nodiscard]] bool closed() const noexcept { return closed_.load(std::memory_order_seq_cst); }
+
+    // --- running
+
+    /// Counts a task's start. Returns the moment.
+    void began(RunContext& context, std::int64_t submitted_ns) noexcept {
+        context.cell.add(context.cell.started, std::uint64_t{1});
+        context.cell.add(context.cell.waiting_ns, nanoseconds(context.now) - submitted_ns);
+    }
+    void completed(RunContext& context) noexcept {
+        context.cell.add(context.cell.completed, std::uint64_t{1});
+    }
+    void failed(RunContext& context) noexcept {
+        context.cell.add(context.cell.failed, std::uint64_t{1});
+    }
+    /// The task's body has returned; its callbacks are yet to run.
+    void returned(RunContext& context, Clock::time_point began) noexcept {
+        context.now = Clock::now();
+        context.cell.add(context.cell.running_ns, nanoseconds(context.now - began));
+    }
+    /// The task and its callbacks are over.
+    void ended(LedgerCell& cell) noexcept {
+        cell.ended.fetch_add(1, std::memory_order_seq_cst);
+        admission_.leave();
+        idle_.notify();
+        if (closed()) maybe_quiet();
+    }
+    void timed_out() noexcept { ledger_.time_out(); }
+
+    /// Runs the callbacks of a cancelled task in this thread, and counts it.
+    virtual void conclude_cancelled(StateBase& task) noexcept {
+        const FrameGuard frame(*this, 1);
+        task.conclude(Phase::cancelled);
+        ledger_.cancel();
+        ended(ledger_.common());
+    }
+
+    /// Runs `task` in this thread if this is a worker of this executor and the task is still queued.
+    virtual bool run_here(StateBase& /*task*/, Runnable& /*runnable*/) noexcept { return false; }
+
+    /// See `StateBase::gate_here`.
+    virtual Gate* gate_here() noexcept { return nullptr; }
+
+    /// Blocks until `task` is done. False when the deadline passed first.
+    virtual bool await(StateBase& task, const Deadline& deadline) noexcept {
+        return task.StateBase::wait(deadline);
+    }
+
+    /// Why tasks fail instead of running, once the executor is broken.
+    [[nodiscard]] virtual std::exception_ptr broken() const noexcept { return nullptr; }
+
+    // --- waiting
+
+    /// Waits until no task is pending or running and all callbacks have run; from inside a task,
+    /// until no other task is. False when the deadline passed first.
+    virtual bool wait_idle(const Deadline& deadline) {
+        const std::size_t inside = tasks_here();
+        return wait_idle_among(inside, [&] { return idle(inside != 0); }, idle_, deadline);
+    }
+
+    /// How many tasks of this executor are on this thread's stack.
+    [[nodiscard]] virtual std::size_t tasks_here() const noexcept {
+        std::size_t tasks = 0;
+        for (const Frame* frame = frames(); frame; frame = frame->below)
+            if (frame->owner == this) tasks += frame->tasks;
+        return tasks;
+    }
+
+    // --- the rest
+
+    void report(const std::exception_ptr& error) const noexcept { report_error(on_error_, error); }
+    [[nodiscard]] Ledger& ledger() noexcept { return ledger_; }
+    [[nodiscard]] const Ledger& ledger() const noexcept { return ledger_; }
+
+    void watch(Clock::time_point when, StateBase& task) { timers().add(when, task); }
+    void unwatch(Clock::time_point when, StateBase& task) noexcept { timers_->remove(when, task); }
+
+    /// Counts a reference that is not an accepted task's.
+    void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+    /// An accepted task is destroyed, or a reference given back.
+    void release() noexcept {
+        if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+    }
+    /// The executor itself is gone. Requires: it accepts nothing any more.
+    void release_executor() noexcept {
+        // Until now the count was `bias` too high and the accepted tasks were not in it, so that
+        // submitting and dropping a task touch different counters.
+        const auto accepted = static_cast<std::int64_t>(ledger_.accepted());
+        const std::int64_t change = accepted - bias;
+        if (references_.fetch_add(change, std::memory_order_acq_rel) + change == 0) delete this;
+    }
+
+  protected:
+    /// One stretch of this thread's stack in which tasks of an executor run.
+    struct Frame {
+        const TaskOwner* owner;
+        std::size_t tasks;
+        void* worker;
+        Frame* below;
+    };
+    static Frame*& frames() noexcept {
+        static thread_local Frame* top = nullptr;
+        return top;
+    }
+    class FrameGuard {
+      public:
+        FrameGuard(const TaskOwner& owner, std::size_t tasks, void* worker = nullptr) noexcept
+            : frame_{&owner, tasks, worker, frames()} {
+            frames() = &frame_;
+        }
+        FrameGuard(const FrameGuard&) = delete;
+        FrameGuard& operator=(const FrameGuard&) = delete;
+        ~FrameGuard() { frames() = frame_.below; }
+        Frame& operator*() noexcept { return frame_; }
+
+      private:
+        Frame frame_;
+    };
+
+    virtual ~TaskOwner() = default;
+
+    /// No task is left and none will come. Called at least once after `close()`.
+    virtual void quiet() noexcept {}
+
+    void maybe_quiet() noexcept {
+        if (ledger_.outstanding() == 0) quiet();
+    }
+
+    [[nodiscard]] bool idle(bool from_inside) const noexcept {
+        const std::uint64_t ignored =
+            from_inside ? waiting_inside_.load(std::memory_order_seq_cst) : 0;
+        return ledger_.outstanding() <= ignored;
+    }
+
+    template <typename Ready>
+    bool wait_idle_among(std::size_t inside, Ready ready, Gate& gate, const Deadline& deadline) {
+        waiting_inside_.fetch_add(inside, std::memory_order_seq_cst);
+        if (inside != 0) {
+            idle_.notify();  // Tasks that wait for each other's end do not count for each other.
+            if (&gate != &idle_) gate.notify();
+        }
+        const bool reached = gate.wait(ready, deadline);
+        waiting_inside_.fetch_sub(inside, std::memory_order_seq_cst);
+        return reached;
+    }
+
+    static std::int64_t nanoseconds(Clock::time_point when) noexcept {
+        return nanoseconds(when.time_since_epoch());
+    }
+    static std::int64_t nanoseconds(Clock::duration duration) noexcept {
+        return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
+    }
+
+    Gate idle_;
+
+  private:
+    static constexpr std::int64_t bias = std::int64_t{1} << 60;
+
+    void throw_if_closed() const {
+        if (closed())
+            throw ShutdownError(
+                "muster: cannot submit: the executor was shut down; submit before shutdown(), or "
+                "make a new executor");
+    }
+
+    void wait_for_room() {
+        throw_if_closed();
+        if (tasks_here() != 0)
+            admission_.enter_exempt();
+        else if (!admission_.enter([this] { return closed(); }))
+            throw_if_closed();
+    }
+
+    void count_in() {
+        ledger_.accept();
+        // Either this sees the shutdown, or the shutdown sees the task and waits for it.
+        if (closed()) {
+            ledger_.refuse();
+            admission_.leave();
+            maybe_quiet();
+            throw_if_closed();
+        }
+    }
+
+    Timers& timers() {
+        std::call_once(timers_made_, [this] { timers_ = std::make_unique<Timers>(); });
+        return *timers_;
+    }
+
+    Ledger ledger_;
+    std::atomic<bool> closed_{false};
+    Admission admission_;
+    std::function<void(std::exception_ptr)> on_error_;
+    std::atomic<std::uint64_t> waiting_inside_{0};
+    alignas(64) std::atomic<std::int64_t> references_{bias};
+    std::once_flag timers_made_;
+    std::unique_ptr<Timers> timers_;
+};
+
+}  // namespace muster::detail

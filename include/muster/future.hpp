@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include <muster/detail/chained_state.hpp>
+#include <muster/detail/deadline.hpp>
+#include <muster/detail/shared_state.hpp>
+#include <muster/errors.hpp>
+
+namespace muster {
+
+template <typename T>
+class Promise;
+
+/// What can be asked of any future without naming its type: state, waiting, cancelling, exception.
+///
+///     std::vector<muster::AnyFuture> all{pool.submit(f), pool.submit(g)};  // of different types
+///     muster::wait(all);
+///
+/// A cheap handle: copies refer to the same task, compare equal and hash alike. Its destructor
+/// never blocks. Thread safety: all members, also on copies in different threads.
+class AnyFuture {
+  public:
+    /// A future of nothing. Everything but `valid`, comparison and assignment throws.
+    AnyFuture() noexcept = default;
+
+    /// True unless default constructed or moved from.
+    [[nodiscard]] bool valid() const noexcept { return bool(state_); }
+
+    /// True when the outcome is there: a value, an exception, or cancelled.
+    [[nodiscard]] bool done() const { return state().done(); }
+
+    /// True while the task is being run.
+    [[nodiscard]] bool running() const {
+        const detail::Phase now = state().phase();
+        return now == detail::Phase::running || now == detail::Phase::settling;
+    }
+
+    /// True when the task was cancelled before it began.
+    [[nodiscard]] bool cancelled() const {
+        const detail::Phase now = state().phase();
+        return now == detail::Phase::cancelling || now == detail::Phase::cancelled;
+    }
+
+    /// Cancels the task if it has not begun. True if it will never run, also when it was cancelled
+    /// before; false when it runs or has ended. Callbacks run in this thread.
+    bool cancel() const { return state().cancel(); }
+
+    /// Asks the task to stop: its `StopToken` says so. False when it takes none, or is done.
+    bool request_stop() const { return state().request_stop(); }
+
+    /// Waits until done. Never throws what the task threw.
+    ///
+    /// **Blocks**. In a task of a thread pool, a task of that pool that has not begun is run here.
+    void wait() const { state().wait(std::nullopt); }
+
+    /// Waits at most `timeout`, and returns whether it is done. Zero or less polls.
+    template <typename Rep, typename Period>
+    bool wait_for(std::chrono::duration<Rep, Period> timeout) const {
+        return state().done() || state().wait(detail::deadline_after(timeout));
+    }
+
+    /// Waits until `when` at the latest, and returns whether it is done.
+    template <typename Clock, typename Duration>
+    bool wait_until(std::chrono::time_point<Clock, Duration> when) const {
+        return state().done() || state().wait(detail::deadline_at(when));
+    }
+
+    /// Waits, and returns the task's exception, null for success.
+    ///
+    /// **Throws**: `CancelledError` when it was cancelled.
+    [[nodiscard]] std::exception_ptr exception() const {
+        state().wait(std::nullopt);
+        return outcome();
+    }
+
+    /// As `exception()`. **Throws** also `TimeoutError` when the time is up; the task goes on.
+    template <typename Rep, typename Period>
+    [[nodiscard]] std::exception_ptr exception(std::chrono::duration<Rep, Period> timeout) const {
+        throw_unless_done(timeout);
+        return outcome();
+    }
+
+    friend bool operator==(const AnyFuture&, const AnyFuture&) noexcept = default;
+
+  protected:
+    explicit AnyFuture(detail::Ref<detail::StateBase> state) noexcept : state_{std::move(state)} {}
+
+    [[nodiscard]] detail::StateBase& state() const {
+        if (!state_)
+            throw InvalidStateError(
+                "muster: this future is empty: it was default constructed or moved from");
+        return *state_;
+    }
+
+    template <typename Rep, typename Period>
+    void throw_unless_done(std::chrono::duration<Rep, Period> timeout) const {
+        if (!wait_for(timeout))
+            throw TimeoutError("muster: the result was not there in the time given; the task goes "
+                               "on, and you may ask again");
+    }
+
+  private:
+    friend struct detail::FutureAccess;
+    friend struct std::hash<AnyFuture>;
+
+    [[nodiscard]] std::exception_ptr outcome() const {
+        if (state().phase() == detail::Phase::cancelled) throw CancelledError();
+        return state().error();
+    }
+
+    detail::Ref<detail::StateBase> state_;
+};
+
+/// The result of a task, now or later.
+///
+///     muster::Future<int> square = pool.submit([](int x) { return x * x; }, 7);
+///     assert(square.result() == 49);
+///
+/// A cheap handle: copies refer to the same task, compare equal and hash alike. Its destructor
+/// never blocks. Thread safety: all members, also on copies in different threads.
+template <typename T>
+class [[nodiscard("the future is the only way to the task's result; post() needs none")]] Future
+    : public AnyFuture {
+  public:
+    static_assert(std::is_same_v<T, std::decay_t<T>>,
+                  "muster: a Future holds a value: give it a type without const or reference");
+
+    /// A future of nothing. Everything but `valid`, comparison and assignment throws.
+    Future() noexcept = default;
+
+    /// Waits for the task and returns its value, which the future keeps.
+    ///
+    /// **Throws**: what the task threw, with its own type. `CancelledError` when it was cancelled.
+    /// `InvalidStateError` when the value was moved out before.
+    /// **Blocks**. In a task of a thread pool, a task of that pool that has not begun is run here.
+    std::add_lvalue_reference_t<const T> result() const& {
+        state().wait(std::nullopt);
+        return value();
+    }
+
+    /// Waits for the task and moves its value out: `pool.submit(f).result()`. Another access to the
+    /// value, through any handle, throws `InvalidStateError`.
+    T result() && {
+        state().wait(std::nullopt);
+        return take();
+    }
+
+    /// Waits for the task at most `timeout`, and returns its value. Zero or less polls. Time is
+    /// `std::chrono::steady_clock`'s: a change of the wall clock does not matter.
+    ///
+    /// **Throws**: as `result()`, and `TimeoutError` when the time is up: the task goes on, and you
+    /// may ask again.
+    template <typename Rep, typename Period>
+    std::add_lvalue_reference_t<const T> result(
+        std::chrono::duration<Rep, Period> timeout) const& {
+        throw_unless_done(timeout);
+        return value();
+    }
+    template <typename Rep, typename Period>
+    T result(std::chrono::duration<Rep, Period> timeout) && {
+        throw_unless_done(timeout);
+        return take();
+    }
+
+    /// Calls `fn(future)` when the task is done, once: in the thread that completes or cancels it,
+    /// after the callbacks added before; at once, in this thread, if it is done already.
+    /// What it throws goes to the executor's `on_error`.
+    ///
+    ///     task.add_done_callback([](muster::Future<int> done) { std::cout << done.result(); });
+    template <typename F>
+    void add_done_callback(F&& fn) const;
+
+    /// The future of `fn(value)`, run where a callback would. `fn` sees `const T&`, and from an
+    /// rvalue future `T&&`; a future that it returns is waited for too. Errors and cancellation
+    /// pass `fn` by.
+    ///
+    ///     auto text = pool.submit(download, url).then([](std::string page) { return page.size(); });
+    template <typename F>
+    auto then(F&& fn) const& {
+        return chain<false>(std::forward<F>(fn));
+    }
+    template <typename F>
+    auto then(F&& fn) && {
+        return chain<true>(std::forward<F>(fn));
+    }
+
+    /// As `then(fn)`, with `fn(value)` run by `executor`, which must outlive this future's task.
+    template <typename Executor, typename F>
+    auto then(Executor& executor, F&& fn) const& {
+        return chain_on<false>(executor, std::forward<F>(fn));
+    }
+    template <typename Executor, typename F>
+    auto then(Executor& executor, F&& fn) && {
+        return chain_on<true>(executor, std::forward<F>(fn));
+    }
+
+  private:
+    friend struct detail::FutureAccess;
+
+    explicit Future(detail::Ref<detail::State<T>> state) noexcept : AnyFuture(std::move(state)) {}
+
+    [[nodiscard]] detail::State<T>& typed() const {
+        return static_cast<detail::State<T>&>(state());
+    }
+    std::add_lvalue_reference_t<const T> value() const {
+        if constexpr (std::is_void_v<T>)
+            (void)typed().value();
+        else
+            return typed().value();
+    }
+    T take() {
+        if constexpr (std::is_void_v<T>)
+            (void)typed().take();
+        else
+            return std::move(typed().take());
+    }
+
+    template <bool take, typename F>
+    auto chain(F&& fn) const;
+    template <bool take, typename Executor, typename F>
+    auto chain_on(Executor& executor, F&& fn) const;
+};
+
+namespace detail {
+
+/// The library's own way between futures and their states.
+struct FutureAccess {
+    template <typename T>
+    static Future<T> make(Ref<State<T>> state) noexcept {
+        return Future<T>(std::move(state));
+    }
+    static StateBase& state(const AnyFuture& future) { return future.state(); }
+    template <typename T>
+    static State<T>& typed(const Future<T>& future) {
+        return future.typed();
+    }
+    template <typename T>
+    static Ref<State<T>> share(const Future<T>& future) {
+        return Ref<State<T>>::share(&future.typed());
+    }
+};
+
+/// A callback of the user's.
+template <typename T, typename F>
+class Callback final : public Continuation {
+  public:
+    template <typename Fn>
+    explicit Callback(Fn&& fn) : Continuation(Kind::callback), fn_(std::forward<Fn>(fn)) {}
+
+    void run(StateBase& state) noexcept override {
+        const std::unique_ptr<Callback> self(this);
+        auto& typed = static_cast<State<T>&>(state);
+        try {
+            std::invoke(std::move(fn_), FutureAccess::make(Ref<State<T>>::share(&typed)));
+        } catch (...) {
+            if (TaskOwner* owner = state.owner())
+                owner->report(std::current_exception());
+            else
+                report_error({}, std::current_exception());
+        }
+    }
+
+  private:
+    friend struct std::default_delete<Callback>;
+    ~Callback() = default;
+    F fn_;
+};
+
+template <typename U, typename T, typename F, bool take>
+template <typename V>
+void ChainedState<U, T, F, take>::settle_with(Future<V>&& inner) {
+    State<V>& state = FutureAccess::typed(inner);
+    {
+        const std::lock_guard held(awaited_lock_);
+        awaited_ = Ref<StateBase>(FutureAccess::share(inner));
+    }
+    passing_on_.store(true, std::memory_order_release);
+    state.add_continuation(*new PassOn<V>(Ref<ChainedState>::share(this)));
+}
+
+}  // namespace detail
+
+template <typename T>
+template <typename F>
+void Future<T>::add_done_callback(F&& fn) const {
+    static_assert(std::is_invocable_v<std::decay_t<F>, Future<T>>,
+                  "muster: a done callback is called with the future: fn(Future<T>)");
+    state().add_continuation(*new detail::Callback<T, std::decay_t<F>>(std::forward<F>(fn)));
+}
+
+template <typename T>
+template <bool take, typename F>
+auto Future<T>::chain(F&& fn) const {
+    using Link = std::decay_t<F>;
+    using Result = std::decay_t<typename detail::LinkResult<Link, T, take>::type>;
+    using Chained = detail::ChainedState<detail::Unwrapped<Result>, T, Link, take>;
+    detail::State<T>& before = typed();
+    auto chained = detail::Ref<Chained>::adopt(
+        new Chained(detail::FutureAccess::share(*this), std::forward<F>(fn)));
+    chained->link(before);
+    return detail::FutureAccess::make(
+        detail::Ref<detail::State<detail::Unwrapped<Result>>>(std::move(chained)));
+}
+
+template <typename T>
+template <bool take, typename Executor, typename F>
+auto Future<T>::chain_on(Executor& executor, F&& fn) const {
+    if constexpr (std::is_void_v<T>)
+        return chain<take>([&executor, fn = std::decay_t<F>(std::forward<F>(fn))]() mutable {
+            return executor.submit(std::move(fn));
+        });
+    else if constexpr (take)
+        return chain<take>([&executor, fn = std::decay_t<F>(std::forward<F>(fn))](T&& value) mutable {
+            return executor.submit(std::move(fn), std::move(value));
+        });
+    else
+        return chain<take>(
+            [&executor, fn = std::decay_t<F>(std::forward<F>(fn))](const T& value) mutable {
+                return executor.submit(std::move(fn), value);
+            });
+}
+
+}  // namespace muster
+
+template <>
+struct std::hash<muster::AnyFuture> {
+    std::size_t operator()(const muster::AnyFuture& future) const noexcept {
+        return std::hash<const void*>{}(future.state_.get());
+    }
+};
+
+template <typename T>
+struct std::hash<muster::Future<T>> : std::hash<muster::AnyFuture> {};
