@@ -11,8 +11,10 @@ execute_process(COMMAND ${PROGRAM} RESULT_VARIABLE status OUTPUT_VARIABLE printe
 string(STRIP "${printed}" printed)
 
 if(NOT status EQUAL 0)
-    message(FATAL_ERROR "${PROGRAM} ended with ${status}, after printing:\n${printed}")
+    message("${printed}")
+    message(FATAL_ERROR "${PROGRAM} ended with ${status}, after printing the above")
 endif()
 if(NOT printed STREQUAL expected)
-    message(FATAL_ERROR "${PROGRAM} printed:\n${printed}\n\nexpected:\n${expected}")
+    message("printed:\n${printed}\n\nexpected:\n${expected}\n")
+    message(FATAL_ERROR "${PROGRAM} does not print what its source says")
 endif()
