@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <muster/detail/posix/syscall.hpp>
+#include <string_view>
+
+namespace muster::detail::posix {
+
+/// The start time in the text of a /proc/<pid>/stat, in ticks since the machine started; 0 if it
+/// isn't there.
+constexpr std::uint64_t start_time_in(std::string_view stat) noexcept {
+    // It is field 22. The second, the program's name, is in parentheses and may hold anything.
+    std::size_t at = stat.rfind(')');
+    for (int field = 2; field < 22; ++field) {
+        if (at == stat.npos) return 0;
+        at = stat.find(' ', at + 1);
+    }
+    if (at == stat.npos) return 0;
+    std::uint64_t ticks = 0;
+    for (++at; at < stat.size() && stat[at] >= '0' && stat[at] <= '9'; ++at)
+        ticks = ticks * 10 + static_cast<std::uint64_t>(stat[at] - '0');
+    return ticks;
+}
+
+/// A number for this process: its id, and when it started, for ids are used again.
+///
+/// Uses only what a child may call after a fork.
+inline std::uint64_t process_number() noexcept {
+    char text[1024];
+    std::size_t size = 0;
+    const int fd = MUSTER_SYSCALL(open)("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+    if (fd != -1) {
+        const auto result = MUSTER_SYSCALL(read)(fd, text, sizeof text);
+        if (result > 0) size = static_cast<std::size_t>(result);
+        MUSTER_SYSCALL(close)(fd);
+    }
+    const auto id = static_cast<std::uint64_t>(MUSTER_SYSCALL(getpid)());
+    return id << 40 ^ start_time_in({text, size});
+}
+
+/// Notices forks of this process.
+///
+/// Each shared library may have its own copy of this: the number is the same in all, as it comes
+/// from the system.
+class ForkWatch {
+  public:
+    static std::uint64_t generation() {
+        // A fork happens between two calls of one thread, or orders another's: relaxed will do.
+        const std::uint64_t known = number_.load(std::memory_order_relaxed);
+        return known != 0 ? known : start();
+    }
+
+  private:
+    // Two threads that come first may both register: to renew twice does no harm. A function-local
+    // static would be safe from that, but stay locked for ever in a copy forked meanwhile.
+    static std::uint64_t start() {
+        check_error(MUSTER_SYSCALL(pthread_atfork)(nullptr, nullptr, &ForkWatch::renew),
+                    "pthread_atfork");
+        renew();
+        return number_.load(std::memory_order_relaxed);
+    }
+
+    static void renew() noexcept { number_.store(process_number(), std::memory_order_relaxed); }
+
+    static constinit inline std::atomic<std::uint64_t> number_{0};
+};
+
+/// A number that differs in a process, and in every copy that a fork makes of it, for ever.
+///
+/// What was made in the parent and is used in the copy is known by it. Only the first call makes
+/// system calls. A copy made by the bare `clone` or `vfork` calls isn't noticed.
+///
+/// Throws: `std::system_error`, until a call has succeeded.
+inline std::uint64_t fork_generation() { return ForkWatch::generation(); }
+
+}  // namespace muster::detail::posix
