@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 #include <tuple>
+#include <type_traits>
 #include <vector>
 
 namespace muster {
@@ -95,8 +96,9 @@ Encoder& Encoder::operator()(const Ts&... values) {
 
 template <typename... Ts>
 Decoder& Decoder::operator()(Ts&... values) {
+    static_assert((!std::is_const_v<Ts> && ...), "muster: a const object cannot be read into");
     (require_serializable<std::remove_all_extents_t<Ts>>(), ...);
-    if constexpr ((Serializable<std::remove_all_extents_t<Ts>> && ...)) {
+    if constexpr (((Serializable<std::remove_all_extents_t<Ts>> && !std::is_const_v<Ts>)&&...)) {
         (detail::decode_into(*this, values), ...);
     }
     return *this;

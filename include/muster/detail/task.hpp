@@ -20,6 +20,8 @@ namespace muster::detail {
 template <typename R>
 class Task : public State<R>, public Runnable {
   public:
+    using Result = R;
+
     /// Makes the task `owner`'s, which has accepted it.
     void join(TaskOwner& owner) noexcept {
         owner_ = &owner;

@@ -83,6 +83,13 @@ class TaskOwner {
     }
     void timed_out() noexcept { ledger_.time_out(); }
 
+    /// Runs a task in this thread, which is not one of the executor's workers.
+    virtual void execute(Runnable& runnable) noexcept {
+        const FrameGuard frame(*this, 1);
+        RunContext context{ledger_.common(), Clock::now()};
+        runnable.run(context);
+    }
+
     /// Runs the callbacks of a cancelled task in this thread, and counts it.
     virtual void conclude_cancelled(StateBase& task) noexcept {
         const FrameGuard frame(*this, 1);
@@ -126,7 +133,7 @@ class TaskOwner {
 
     void report(const std::exception_ptr& error) const noexcept { report_error(on_error_, error); }
     [[nodiscard]] Ledger& ledger() noexcept { return ledger_; }
-    [[nodiscard]] const Ledger& ledger() const noexcept { return ledger_; }
+    [[nodiscard]] ExecutorStats stats() const { return ledger_.stats(); }
 
     void watch(Clock::time_point when, StateBase& task) { timers().add(when, task); }
     void unwatch(Clock::time_point when, StateBase& task) noexcept { timers_->remove(when, task); }

@@ -50,7 +50,7 @@ class HeapBuffer final : public ByteBuffer {
 
   private:
     void grow(std::size_t at_least_capacity) override {
-        const std::size_t room = std::max({at_least_capacity, 2 * capacity, std::size_t{64}});
+        const std::size_t room = (std::max)({at_least_capacity, 2 * capacity, std::size_t{64}});
         std::unique_ptr<std::byte[]> bigger(new std::byte[room]);
         if (size != 0) std::memcpy(bigger.get(), data, size);
         bytes_ = std::move(bigger);
@@ -73,7 +73,7 @@ class VectorBuffer final : public ByteBuffer {
 
   private:
     void grow(std::size_t at_least_capacity) override {
-        bytes_.resize(std::max({at_least_capacity, 2 * capacity, std::size_t{64}}));
+        bytes_.resize((std::max)({at_least_capacity, 2 * capacity, std::size_t{64}}));
         data = bytes_.data();
         capacity = bytes_.size();
     }

@@ -4,6 +4,7 @@
 #include <muster/detail/serialization/type_list.hpp>
 #include <muster/errors.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -33,7 +34,7 @@ class Decoder {
     using is_loading = std::true_type;
 
     explicit Decoder(std::span<const std::byte> bytes) noexcept
-        : at_{bytes.data()}, end_{bytes.data() + bytes.size()} {}
+        : at_{bytes.data()}, end_{bytes.data() + bytes.size()}, warranted_{bytes.size()} {}
     Decoder(const Decoder&) = delete;
     Decoder& operator=(const Decoder&) = delete;
 
@@ -104,6 +105,16 @@ class Decoder {
         return static_cast<std::size_t>(count);
     }
 
+    /// For how many of `count` elements room may be made before they are read.
+    ///
+    /// In total this is no more memory than the input has bytes: containers inside one another
+    /// cannot each claim what the bytes could hold once.
+    [[nodiscard]] std::size_t warrant(std::size_t count, std::size_t bytes_each) noexcept {
+        const std::size_t granted = (std::min)(count, warranted_ / bytes_each);
+        warranted_ -= granted * bytes_each;
+        return granted;
+    }
+
     /// Throws: `SerializationError` unless every byte was read.
     template <typename T>
     void expect_end() const {
@@ -133,6 +144,7 @@ class Decoder {
 
     const std::byte* at_;
     const std::byte* end_;
+    std::size_t warranted_;
 };
 
 }  // namespace muster::detail

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <iterator>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -127,7 +128,7 @@ void encode(Encoder& out, const T& value) {
     if constexpr (shape == Shape::hooked) {
         call_save_hook(out, value);
     } else if constexpr (is_bulk<T>) {
-        out.write(&value, sizeof(T));
+        out.write(std::addressof(value), sizeof(T));
     } else if constexpr (shape == Shape::scalar) {
         out.write_byte(static_cast<bool>(value) ? 1 : 0);
     } else if constexpr (shape == Shape::c_array || shape == Shape::array) {

@@ -207,10 +207,10 @@ constexpr FieldCount count_defaulted_fields() {
         return {0, FieldProblem::too_many, true};
     } else {
         // Most aggregates are small: look there first.
-        constexpr bool small = !takes_braces<T, 9>();
-        constexpr std::size_t count = small      ? count_braces < T, 0,
-                              small ? 9 : 1 > () : count_braces < T, small ? 0 : 9,
-                              small ? 1 : max_fields + 1 > ();
+        constexpr bool is_small = !takes_braces<T, 9>();
+        constexpr std::size_t count = is_small      ? count_braces < T, 0,
+                              is_small ? 9 : 1 > () : count_braces < T, is_small ? 0 : 9,
+                              is_small ? 1 : max_fields + 1 > ();
         if constexpr (any_is_union<T>(std::make_index_sequence<count>{})) {
             return {0, FieldProblem::union_member, true};
         } else {

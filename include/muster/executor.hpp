@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <optional>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+
+#include <muster/detail/deadline.hpp>
+#include <muster/detail/local_calls.hpp>
+#include <muster/detail/map_range.hpp>
+#include <muster/future.hpp>
+#include <muster/stats.hpp>
+#include <muster/task_options.hpp>
+
+namespace muster {
+
+/// What runs tasks: `submit`, `post`, `map`, `shutdown` and the rest, whatever does the work.
+///
+///     int sum_of_squares(muster::Executor auto& pool, const std::vector<int>& numbers);
+///
+/// Beyond the syntax: every accepted task is run once or cancelled, `shutdown` refuses further
+/// tasks, and the destructor waits for what was accepted.
+template <typename E>
+concept Executor = requires(E& executor, const E& constant, int (*fn)(), ShutdownOptions options) {
+    { executor.submit(fn) } -> std::same_as<Future<int>>;
+    { executor.try_submit(fn) } -> std::same_as<std::optional<Future<int>>>;
+    executor.post(fn);
+    executor.wait_idle();
+    executor.shutdown(options);
+    { constant.max_workers() } -> std::convertible_to<std::size_t>;
+    { constant.stats() } -> std::derived_from<ExecutorStats>;
+};
+
+/// Gives an executor its whole interface. `Derived` supplies three things: `take(Task)`, which runs
+/// the task in some thread sooner or later or drops it, `shutdown`, and `max_workers`.
+///
+///     class TbbExecutor : public muster::ExecutorInterface<TbbExecutor> {
+///       public:
+///         ~TbbExecutor() { shutdown(); }
+///         void take(muster::Task task) { arena_.enqueue([task = std::move(task)]() mutable { task(); }); }
+///         void shutdown(muster::ShutdownOptions options = {}) { close(options); }
+///         std::size_t max_workers() const { return 4; }
+///     };
+///
+/// Thread safety: all members, tasks included.
+template <typename Derived, typename Calls = detail::LocalCalls>
+class ExecutorInterface {
+  public:
+    ExecutorInterface(const ExecutorInterface&) = delete;
+    ExecutorInterface& operator=(const ExecutorInterface&) = delete;
+
+    /// Has `fn(args...)` run, and returns the future of its result.
+    ///
+    /// `fn` and `args` are copied or moved in, a string literal as a `std::string`. If `fn` takes a
+    /// `StopToken` before them, it gets one that `future.request_stop()` reaches. They are destroyed
+    /// before the future is done.
+    ///
+    ///     muster::Future<double> root = pool.submit([](double x) { return std::sqrt(x); }, 2.0);
+    ///
+    /// **Throws**: `ShutdownError` after `shutdown`. What copying the arguments throws.
+    /// **Blocks** while `max_pending` tasks are unfinished, unless called from the pool's own tasks.
+    template <typename F, typename... Args>
+        requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
+    auto submit(F&& fn, Args&&... args) {
+        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
+        owner_->accept();
+        return hand_over(std::move(task));
+    }
+    /// As above, with options: `pool.submit({.priority = 1}, fn, args...)`.
+    template <typename F, typename... Args>
+    auto submit(TaskOptions options, F&& fn, Args&&... args) {
+        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
+        task->set_options(std::move(options));
+        owner_->accept();
+        return hand_over(std::move(task));
+    }
+
+    /// As `submit`, but returns an empty optional instead of waiting when the pool is full.
+    template <typename F, typename... Args>
+        requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
+    auto try_submit(F&& fn, Args&&... args) {
+        return try_submit(TaskOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
+    }
+    template <typename F, typename... Args>
+    auto try_submit(TaskOptions options, F&& fn, Args&&... args) {
+        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
+        task->set_options(std::move(options));
+        using Submitted = decltype(hand_over(std::move(task)));
+        if (!owner_->try_accept()) return std::optional<Submitted>{};
+        return std::optional<Submitted>{hand_over(std::move(task))};
+    }
+
+    /// Has `fn(args...)` run, without a future. What it throws goes to the option `on_error`.
+    ///
+    /// **Throws** and **blocks** as `submit`.
+    template <typename F, typename... Args>
+        requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
+    void post(F&& fn, Args&&... args) {
+        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
+        task->set_posted();
+        owner_->accept();
+        task->join(*owner_);
+        self().take(typename Calls::Handle(std::move(task)));
+    }
+    template <typename F, typename... Args>
+    void post(TaskOptions options, F&& fn, Args&&... args) {
+        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
+        task->set_options(std::move(options));
+        task->set_posted();
+        owner_->accept();
+        task->join(*owner_);
+        self().take(typename Calls::Handle(std::move(task)));
+    }
+
+    /// The results of `fn` for each element, in order, as an input range that is gone through once.
+    /// With several ranges `fn` takes one element of each; the shortest ends it.
+    ///
+    ///     for (long n : pool.map(count_primes, begins, ends)) std::cout << n << '\n';
+    ///
+    /// Elements are taken from the input as needed, so endless ranges work; an lvalue range must
+    /// outlive the results. An element's exception is thrown when it is reached, and ends the range;
+    /// what has not begun is then cancelled, as it is when the results are dropped.
+    ///
+    /// **Throws**: as `submit`; while gone through, also `TimeoutError` for the option `timeout`.
+    template <typename F, std::ranges::input_range... Ranges>
+        requires(!std::same_as<std::remove_cvref_t<F>, MapOptions> && sizeof...(Ranges) > 0)
+    auto map(F&& fn, Ranges&&... ranges) {
+        return map(MapOptions{}, std::forward<F>(fn), std::forward<Ranges>(ranges)...);
+    }
+    /// **Throws** also `std::invalid_argument` for a `buffersize` of 0.
+    template <typename F, std::ranges::input_range... Ranges>
+        requires(sizeof...(Ranges) > 0)
+    auto map(MapOptions options, F&& fn, Ranges&&... ranges) {
+        return detail::make_map<Calls>(self(), options, std::forward<F>(fn),
+                                       std::forward<Ranges>(ranges)...);
+    }
+
+    /// Calls `fn` for each element and waits for all.
+    ///
+    /// **Throws**: the first exception in the order of the input; what has not begun is then left out.
+    template <typename F, std::ranges::input_range Range>
+    void for_each(F&& fn, Range&& range) {
+        Calls::for_each(self(), std::forward<F>(fn), std::forward<Range>(range));
+    }
+
+    /// Waits until no task is pending or running and the callbacks of all have run. From inside a
+    /// task: until no other task is.
+    void wait_idle() { owner_->wait_idle(std::nullopt); }
+
+    /// As `wait_idle`, at most for `timeout`; returns whether it was reached.
+    template <typename Rep, typename Period>
+    bool wait_idle_for(std::chrono::duration<Rep, Period> timeout) {
+        return owner_->wait_idle(detail::deadline_after(timeout));
+    }
+
+    /// What the executor has done so far.
+    [[nodiscard]] auto stats() const { return owner_->stats(); }
+
+  protected:
+    using Owner = typename Calls::Owner;
+
+    /// For executors without own bookkeeping.
+    ExecutorInterface()
+        requires std::same_as<Owner, detail::TaskOwner>
+        : ExecutorInterface(*new detail::TaskOwner(0, {})) {}
+    /// Takes `owner` over.
+    explicit ExecutorInterface(Owner& owner) noexcept : owner_{&owner} {}
+    ~ExecutorInterface() { owner_->release_executor(); }
+
+    [[nodiscard]] Owner& owner() const noexcept { return *owner_; }
+
+    /// Refuses further tasks and, if the options say so, waits for those accepted.
+    void close(const ShutdownOptions& options) {
+        owner_->close();
+        if (options.wait) owner_->wait_idle(std::nullopt);
+    }
+
+  private:
+    Derived& self() noexcept { return static_cast<Derived&>(*this); }
+
+    template <typename F, typename... Args>
+    auto make(F&& fn, Args&&... args) {
+        return Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
+    }
+
+    template <typename Made>
+    auto hand_over(detail::Ref<Made> task) {
+        task->join(*owner_);
+        detail::Ref<detail::State<typename Made::Result>> state(task);
+        auto future = detail::FutureAccess::make(std::move(state));
+        self().take(typename Calls::Handle(std::move(task)));
+        return future;
+    }
+
+    Owner* owner_;
+};
+
+}  // namespace muster
