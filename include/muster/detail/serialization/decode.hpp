@@ -4,7 +4,6 @@
 #include <muster/detail/serialization/unaligned_iterator.hpp>
 #include <muster/detail/serialization/verdict.hpp>
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -20,8 +19,8 @@ void decode_into(Decoder& in, T& value) {
     constexpr Shape shape = shape_of<T>;
     if constexpr (shape == Shape::hooked) {
         call_load_hook(in, value);
-    } else if constexpr (is_bulk<T>) {
-        in.read<T>(&value, sizeof(T));
+    } else if constexpr (is_bulk<T> && (std::is_array_v<T> || std::is_move_assignable_v<T>)) {
+        in.read<T>(std::addressof(value), sizeof(T));
     } else if constexpr (shape == Shape::c_array) {
         for (auto& element : value) detail::decode_into(in, element);
     } else {
@@ -46,22 +45,34 @@ class ElementCheck {
     std::size_t before_;
 };
 
-/// Prepares for `count` elements, but takes no more memory than there are bytes left.
+/// Prepares for `count` elements, or for as many of them as the input warrants.
 template <typename T>
-void reserve_warranted(const Decoder& in, T& container, std::size_t count) {
+void reserve_warranted(Decoder& in, T& container, std::size_t count) {
     if constexpr (requires { container.reserve(count); }) {
-        container.reserve(std::min(count, in.remaining() / sizeof(typename T::value_type) + 1));
+        container.reserve(in.warrant(count, sizeof(typename T::value_type)));
     }
 }
+
+/// Strings assign from an iterator by way of another string.
+template <typename T>
+inline constexpr bool is_string = requires {
+    typename T::traits_type;
+};
+
+template <typename T, typename Iterator>
+inline constexpr bool assigns_from = requires(T& container, Iterator begin) {
+    container.assign(begin, begin);
+};
 
 template <typename T>
 T decode_bulk_sequence(Decoder& in) {
     using Value = typename T::value_type;
     const std::size_t count = in.read_count<T>(sizeof(Value));
     T container;
-    if constexpr (
-        requires { typename T::traits_type; } ||
-        !requires(UnalignedIterator<Value> it) { container.assign(it, it); }) {
+    if constexpr (sizeof(Value) == 1 && requires(const Value* at) { container.assign(at, at); }) {
+        const auto* begin = reinterpret_cast<const Value*>(in.take<T>(count));
+        container.assign(begin, begin + count);
+    } else if constexpr (is_string<T> || !assigns_from<T, UnalignedIterator<Value>>) {
         container.resize(count);
         in.read<T>(container.data(), count * sizeof(Value));
     } else {

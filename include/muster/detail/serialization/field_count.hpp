@@ -170,15 +170,15 @@ struct FieldCount {
 
 /// The most braces that `T` takes: at least `Low`, fewer than `High`.
 template <typename T, std::size_t Low, std::size_t High>
-constexpr std::size_t count_braces() {
+constexpr std::size_t count_braces_between() {
     if constexpr (High - Low == 1) {
         return Low;
     } else {
         constexpr std::size_t middle = Low + (High - Low) / 2;
         if constexpr (takes_braces<T, middle>()) {
-            return count_braces<T, middle, High>();
+            return count_braces_between<T, middle, High>();
         } else {
-            return count_braces<T, Low, middle>();
+            return count_braces_between<T, Low, middle>();
         }
     }
 }
@@ -198,6 +198,16 @@ constexpr bool any_is_union(std::index_sequence<Is...>) {
     return (is_union_at<T, Is>() || ...);
 }
 
+/// The most braces that `T` takes. Most aggregates are small: it looks there first.
+template <typename T>
+constexpr std::size_t count_braces() {
+    if constexpr (takes_braces<T, 9>()) {
+        return count_braces_between<T, 9, max_fields + 1>();
+    } else {
+        return count_braces_between<T, 0, 9>();
+    }
+}
+
 /// Counts the fields of an aggregate for which `T{}` is valid.
 template <typename T>
 constexpr FieldCount count_defaulted_fields() {
@@ -206,11 +216,7 @@ constexpr FieldCount count_defaulted_fields() {
     } else if constexpr (takes_braces<T, max_fields + 1>()) {
         return {0, FieldProblem::too_many, true};
     } else {
-        // Most aggregates are small: look there first.
-        constexpr bool is_small = !takes_braces<T, 9>();
-        constexpr std::size_t count = is_small      ? count_braces < T, 0,
-                              is_small ? 9 : 1 > () : count_braces < T, is_small ? 0 : 9,
-                              is_small ? 1 : max_fields + 1 > ();
+        constexpr std::size_t count = count_braces<T>();
         if constexpr (any_is_union<T>(std::make_index_sequence<count>{})) {
             return {0, FieldProblem::union_member, true};
         } else {

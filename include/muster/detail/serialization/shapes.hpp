@@ -29,6 +29,7 @@ enum class Shape {
     aggregate,     ///< Field by field.
     duration,      ///< std::chrono::duration.
     time_point,    ///< std::chrono::time_point.
+    calendar,      ///< std::chrono::year_month_day and its parts.
     complex,       ///< std::complex.
     bitset,        ///< std::bitset.
     path,          ///< std::filesystem::path.
@@ -86,6 +87,12 @@ concept TimePointLike = requires(const T& value) {
     { value.time_since_epoch() } -> std::same_as<typename T::duration>;
     T(value.time_since_epoch());
 };
+
+/// The calendar's classes are a few small numbers, each of any value: ok() tells later.
+template <typename T>
+concept CalendarLike = std::is_trivially_copyable_v<T> && requires(const T& value) {
+    { value.ok() } -> std::same_as<bool>;
+} && is_of_chrono<T>();
 
 template <typename T>
 concept ComplexLike = std::is_floating_point_v<typename T::value_type> && requires(const T& value) {
@@ -193,6 +200,8 @@ constexpr Shape find_shape() {
         return Shape::duration;
     } else if constexpr (TimePointLike<T>) {
         return Shape::time_point;
+    } else if constexpr (CalendarLike<T>) {
+        return Shape::calendar;
     } else if constexpr (ComplexLike<T>) {
         return Shape::complex;
     } else if constexpr (is_bitset<T>) {
@@ -251,6 +260,8 @@ constexpr bool find_bulk() {
         return is_bulk<typename T::rep> && sizeof(T) == sizeof(typename T::rep);
     } else if constexpr (shape == Shape::time_point) {
         return is_bulk<typename T::duration> && sizeof(T) == sizeof(typename T::duration);
+    } else if constexpr (shape == Shape::calendar) {
+        return true;
     } else if constexpr (shape == Shape::complex) {
         return sizeof(T) == 2 * sizeof(typename T::value_type);
     } else if constexpr (shape == Shape::aggregate && !std::is_empty_v<T>) {

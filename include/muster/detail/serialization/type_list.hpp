@@ -30,4 +30,13 @@ template <typename T>
 }
 static_assert(type_name<int>() == "int");
 
+/// Whether `T` is a class of `std::chrono`. By its name, for <chrono> is a large header.
+template <typename T>
+[[nodiscard]] constexpr bool is_of_chrono() {
+    constexpr std::string_view name = type_name<T>();
+    constexpr std::size_t begin = name.starts_with("class ") ? 6 : 0;
+    constexpr std::string_view outer = name.substr(begin, name.find('<'));
+    return outer.starts_with("std::") && outer.find("chrono::") != std::string_view::npos;
+}
+
 }  // namespace muster::detail

@@ -115,6 +115,8 @@ constexpr auto judge_aggregate() {
         return Refused<Refusal::field_not_constructible, T>{};
     } else if constexpr (has_bit_fields<T, fields.count>) {
         return Refused<Refusal::bit_field, T>{};
+    } else if constexpr (!std::is_move_constructible_v<T>) {
+        return Refused<Refusal::not_movable, T>{};
     } else {
         using Verdict = decltype(judge_all<T, Visiting...>(Fields<T>{}));
         if constexpr (!Verdict::accepted) {
