@@ -169,7 +169,7 @@ class ExecutorInterface {
         : ExecutorInterface(*new detail::TaskOwner(0, {})) {}
     /// Takes `owner` over.
     explicit ExecutorInterface(Owner& owner) noexcept : owner_{&owner} {}
-    ~ExecutorInterface() { owner_->release_executor(); }
+    ~ExecutorInterface() { owner_->retire(); }
 
     [[nodiscard]] Owner& owner() const noexcept { return *owner_; }
 

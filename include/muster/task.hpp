@@ -38,6 +38,9 @@ class Task {
         if (runnable_) owner_->execute(*std::exchange(runnable_, nullptr));
     }
 
+    /// Its link, still owned by this.
+    [[nodiscard]] detail::Runnable& runnable() noexcept { return *runnable_; }
+
     /// Its link for a queue that allocates nothing. Whoever holds it calls `run` or `abandon`.
     [[nodiscard]] detail::Runnable& detach() noexcept { return *std::exchange(runnable_, nullptr); }
 

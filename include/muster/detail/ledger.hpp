@@ -33,6 +33,14 @@ struct alignas(64) LedgerCell {
             counter.store(counter.load(std::memory_order_relaxed) + amount,
                           std::memory_order_relaxed);
     }
+
+    /// Release: whoever sees the count sees what the task did.
+    void end_one() noexcept {
+        if (shared)
+            ended.fetch_add(1, std::memory_order_seq_cst);
+        else
+            ended.store(ended.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+    }
 };
 
 /// How many tasks an executor has accepted and what became of them.

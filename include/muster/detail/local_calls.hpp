@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -167,5 +168,17 @@ struct LocalCalls {
         std::size_t first_error_index_ = 0;
     };
 };
+
+/// The same for executors with an engine of their own behind them.
+template <typename Engine>
+struct CallsOn : LocalCalls {
+    using Owner = Engine;
+};
+
+/// `count` as a number of workers. Throws what an option of 0 throws.
+template <std::integral Count>
+std::size_t checked_count(Count count) {
+    return count < Count{1} ? 0 : static_cast<std::size_t>(count);
+}
 
 }  // namespace muster::detail

@@ -37,16 +37,24 @@ class TaskOwner {
     /// Counts a task in. Waits for room if `max_pending` says so, unless called from its own tasks.
     /// Throws: `ShutdownError` when the executor was shut down.
     void accept() {
+        throw_if_unusable();
         if (admission_.bounded()) wait_for_room();
         count_in();
     }
     /// As `accept`, but false instead of waiting.
     bool try_accept() {
+        throw_if_unusable();
         throw_if_closed();
         if (!admission_.try_enter()) return false;
         count_in();
         return true;
     }
+
+    /// Throws when this process cannot use the executor at all.
+    virtual void throw_if_unusable() const {}
+
+    /// True when this process got the executor through the application's own `fork`.
+    [[nodiscard]] virtual bool inherited() const noexcept { return false; }
 
     /// Ends accepting; true for the first call.
     bool close() noexcept {
@@ -76,9 +84,15 @@ class TaskOwner {
     }
     /// The task and its callbacks are over.
     void ended(LedgerCell& cell) noexcept {
-        cell.ended.fetch_add(1, std::memory_order_seq_cst);
+        cell.end_one();
         admission_.leave();
-        idle_.notify();
+        if (cell.shared) out_of_work(cell);
+    }
+    /// Tells who waits for idleness, if this is it. A worker with a cell of its own calls it when it
+    /// finds nothing to run, not after each task: summing up all cells is not free.
+    virtual void out_of_work(LedgerCell& cell) noexcept {
+        cell.ended.fetch_add(0, std::memory_order_seq_cst);  // Orders the count before the looks.
+        if (idle_.watched() && idle(true)) idle_.notify();
         if (closed()) maybe_quiet();
     }
     void timed_out() noexcept { ledger_.time_out(); }
@@ -144,7 +158,9 @@ class TaskOwner {
     void release() noexcept {
         if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
     }
-    /// The executor itself is gone. Requires: it accepts nothing any more.
+    /// The executor is being destroyed. Requires: it accepts nothing any more.
+    virtual void retire() { release_executor(); }
+
     void release_executor() noexcept {
         // Until now the count was `bias` too high and the accepted tasks were not in it, so that
         // submitting and dropping a task touch different counters.

@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <muster/detail/exit_drain.hpp>
+#include <muster/detail/os.hpp>
+#include <muster/detail/ready_queue.hpp>
+#include <muster/detail/task_owner.hpp>
+#include <muster/detail/thread_worker.hpp>
+#include <muster/thread_pool_options.hpp>
+
+namespace muster::detail {
+
+/// What is behind a `ThreadPoolExecutor`: its threads, and what they have to run.
+///
+/// A worker looks for work in this order: urgent, its own queue or the shared one (whichever has the
+/// older task), other workers' queues, low priority. One that finds none *searches* for a few
+/// microseconds and then sleeps. At most one searches, and nobody is woken while it does; when it
+/// finds work and there is more, it wakes or starts the next. So a burst of submits costs one wake.
+class ThreadEngine : public TaskOwner {
+  public:
+    explicit ThreadEngine(ThreadPoolOptions&& options)
+        : TaskOwner(options.max_pending, std::move(options.on_error)),
+          max_workers_{checked(options.max_workers)},
+          name_prefix_{options.thread_name_prefix.empty() ? default_name()
+                                                          : std::move(options.thread_name_prefix)},
+          initializer_{std::move(options.initializer)} {}
+
+    /// Queues a runnable. **Throws** `std::system_error` when not a single thread can be started.
+    virtual void enqueue(Runnable& runnable, const void* executor) {
+        if (started_.load(std::memory_order_acquire) == 0) start_first(executor);
+        ThreadWorker* const me = runnable.priority == 0 ? current_worker() : nullptr;
+        if (me) {
+            runnable.from_inside = true;
+            me->local.push(runnable);
+        } else {
+            ready_.push(runnable);
+        }
+        arrivals_.notify();
+        signal_work();
+    }
+
+    [[nodiscard]] std::size_t max_workers() const noexcept { return max_workers_; }
+
+    virtual void shutdown(bool wait, bool cancel_futures) {
+        if (inherited()) return;  // The workers are the other process's.
+        close();
+        if (cancel_futures) cancel_queued();
+        maybe_quiet();
+        // A task that shuts its own pool down would wait for itself.
+        if (!wait || tasks_here() != 0) return;
+        TaskOwner::wait_idle(std::nullopt);
+        join();
+    }
+
+    /// The executor is being destroyed.
+    virtual void retire() {
+        if (inherited()) return;  // Nothing of it can be used or freed here: its locks may be held.
+        ExitDrain::withdraw(*this);
+        shutdown(true, false);
+        join();
+        release_executor();
+    }
+
+    bool run_here(StateBase& task, Runnable& runnable) noexcept override {
+        ThreadWorker* const me = current_worker();
+        if (!me) return false;
+        // The queue's reference is used up by run(). If it stays queued, run() needs another.
+        if (!me->local.pop_if_newest(runnable)) task.retain();
+        run_nested(*me, runnable);
+        return true;
+    }
+
+    Gate* gate_here() noexcept override { return current_worker() ? &arrivals_ : nullptr; }
+
+    bool wait_idle(const Deadline& deadline) override {
+        if (inherited()) return true;
+        ThreadWorker* const me = current_worker();
+        if (!me) return TaskOwner::wait_idle(deadline);
+        // All other tasks are what this one waits for, so this worker may run them.
+        const auto run_until_idle = [&] {
+            while (!idle(true)) {
+                Runnable* const task = next(*me);
+                if (!task) return false;
+                run_nested(*me, *task);
+            }
+            return true;
+        };
+        return wait_idle_among(tasks_here(), run_until_idle, arrivals_, deadline);
+    }
+
+    void out_of_work(LedgerCell& cell) noexcept override {
+        TaskOwner::out_of_work(cell);
+        if (arrivals_.watched() && idle(true)) arrivals_.notify();
+    }
+
+    void throw_if_unusable() const override {
+        if (inherited())
+            throw InvalidStateError(
+                "muster: this thread pool belongs to the process that made it, of which this one is "
+                "a fork; make a new pool here");
+    }
+
+    [[nodiscard]] bool inherited() const noexcept override {
+        return generation_ != os::fork_generation();
+    }
+
+    [[nodiscard]] std::exception_ptr broken() const noexcept override {
+        return is_broken_.load(std::memory_order_acquire) ? broken_ : nullptr;
+    }
+
+  protected:
+    ~ThreadEngine() override {
+        // What is left was cancelled: only the queues' references remain.
+        while (Runnable* task = ready_.pop_any()) task->abandon();
+        for (std::size_t i = 0; i < started_.load(std::memory_order_relaxed); ++i)
+            while (Runnable* task = workers_[i]->local.pop()) task->abandon();
+    }
+
+    void quiet() noexcept override {
+        quitting_.store(true, std::memory_order_seq_cst);
+        const std::lock_guard held(sleepers_lock_);
+        for (ThreadWorker* worker : sleepers_) {
+            idle_.fetch_add(one_searching - one_sleeping, std::memory_order_seq_cst);
+            worker->wake();
+        }
+        sleepers_.clear();
+    }
+
+  private:
+    static constexpr std::uint64_t one_sleeping = 1;
+    static constexpr std::uint64_t one_searching = std::uint64_t{1} << 32;
+
+    static bool any_searching(std::uint64_t idle) noexcept { return idle >= one_searching; }
+    static bool any_sleeping(std::uint64_t idle) noexcept {
+        return static_cast<std::uint32_t>(idle) != 0;
+    }
+
+    static std::size_t checked(std::size_t max_workers) {
+        constexpr std::size_t most = 1'000'000;  // More is a negative number gone wrong.
+        if (max_workers < 1 || max_workers > most)
+            throw std::invalid_argument(
+                "muster: max_workers must be at least 1; leave it out for the number of usable CPUs");
+        return max_workers;
+    }
+
+    static std::string default_name() {
+        static std::atomic<unsigned> pools{0};
+        return "ThreadPoolExecutor-" + std::to_string(pools.fetch_add(1));
+    }
+
+    // --- threads
+
+    void start_first(const void* executor) {
+        const std::lock_guard held(threads_lock_);
+        if (started_.load(std::memory_order_relaxed) != 0) return;
+        workers_ = std::make_unique<std::unique_ptr<ThreadWorker>[]>(max_workers_);
+        sleepers_.reserve(max_workers_);
+        start_worker();
+        ExitDrain::enlist(*this, executor);
+    }
+
+    void start_another() noexcept {
+        const std::lock_guard held(threads_lock_);
+        if (started_.load(std::memory_order_relaxed) == max_workers_ || quitting_.load()) return;
+        if (any_searching(idle_.load(std::memory_order_seq_cst))) return;
+        try {
+            start_worker();
+        } catch (...) {  // There are workers already: fewer than wished for, but the tasks run.
+        }
+    }
+
+    void start_worker() {
+        const std::size_t index = started_.load(std::memory_order_relaxed);
+        if (!workers_[index]) {
+            workers_[index] = std::make_unique<ThreadWorker>();
+            workers_[index]->index = index;
+        }
+        ThreadWorker& worker = *workers_[index];
+        idle_.fetch_add(one_searching, std::memory_order_seq_cst);
+        retain();
+        try {
+            worker.thread = std::thread([this, &worker] {
+                serve(worker);
+                release();
+            });
+        } catch (...) {
+            release();
+            idle_.fetch_sub(one_searching, std::memory_order_seq_cst);
+            throw;
+        }
+        started_.store(index + 1, std::memory_order_release);
+    }
+
+    void join() noexcept {
+        const std::lock_guard held(threads_lock_);
+        for (std::size_t i = 0; i < started_.load(std::memory_order_relaxed); ++i) {
+            std::thread& thread = workers_[i]->thread;
+            if (!thread.joinable()) continue;
+            // The pool's last owner may be one of its own tasks.
+            thread.get_id() == std::this_thread::get_id() ? thread.detach() : thread.join();
+        }
+    }
+
+    // --- a worker's life
+
+    void serve(ThreadWorker& me) noexcept {
+        FrameGuard frame(*this, 0, &me);
+        os::set_thread_name(name_prefix_ + "_" + std::to_string(me.index));
+        initialize();
+        ledger().add(me.cell);
+        RunContext context{me.cell, Clock::now()};
+        bool searching = true;  // Whoever started or woke this worker counted it.
+        for (;;) {
+            Runnable* task = next(me);
+            if (!task) {
+                out_of_work(me.cell);
+                searching = searching || become_searcher();
+                if (searching) spin_until([&] { return work_or_quit(); });
+                task = next(me);
+            }
+            if (searching) context.now = Clock::now();
+            if (std::exchange(searching, false)) {
+                idle_.fetch_sub(one_searching, std::memory_order_seq_cst);
+                if (task && work_available()) signal_work();
+            }
+            if (task) {
+                (*frame).tasks = 1;
+                task->run(context);
+                (*frame).tasks = 0;
+            } else if (quitting_.load(std::memory_order_seq_cst)) {
+                return;
+            } else {
+                searching = sleep(me);
+                context.now = Clock::now();
+            }
+        }
+    }
+
+    void initialize() noexcept {
+        try {
+            initializer_();
+        } catch (...) {
+            const std::lock_guard held(broken_lock_);
+            if (is_broken_.load(std::memory_order_relaxed)) return;
+            broken_ = std::make_exception_ptr(BrokenThreadPool(
+                "muster: the thread pool is broken: its initializer threw: " +
+                describe(std::current_exception())));
+            is_broken_.store(true, std::memory_order_release);
+        }
+    }
+
+    void run_nested(ThreadWorker& me, Runnable& runnable) noexcept {
+        const FrameGuard frame(*this, 1, &me);
+        RunContext context{me.cell, Clock::now()};
+        runnable.run(context);
+    }
+
+    Runnable* next(ThreadWorker& me) noexcept {
+        constexpr std::int64_t any_age = std::numeric_limits<std::int64_t>::max();
+        if (ready_.urgent())
+            if (Runnable* task = ready_.pop(me.local, 0, std::numeric_limits<std::int64_t>::min()))
+                return task;
+        std::int64_t age = 0;
+        if (!ready_.empty() && me.local.front_from_inside(age))
+            if (Runnable* task = ready_.pop(me.local, 0, age)) return task;
+        if (Runnable* task = me.local.pop()) return task;
+        if (Runnable* task = ready_.pop(me.local, 2 * max_workers_, any_age)) return task;
+        if (Runnable* task = steal(me)) return task;
+        return ready_.pop_any();
+    }
+
+    Runnable* steal(ThreadWorker& me) noexcept {
+        const std::size_t count = started_.load(std::memory_order_acquire);
+        for (std::size_t i = 1; i < count; ++i)
+            if (Runnable* task = workers_[(me.index + i) % count]->local.steal_into(me.local))
+                return task;
+        return nullptr;
+    }
+
+    // --- sleeping and waking
+
+    [[nodiscard]] bool work_available() const noexcept {
+        if (!ready_.empty()) return true;
+        const std::size_t count = started_.load(std::memory_order_acquire);
+        for (std::size_t i = 0; i < count; ++i)
+            if (!workers_[i]->local.empty()) return true;
+        return false;
+    }
+    [[nodiscard]] bool work_or_quit() const noexcept {
+        return work_available() || quitting_.load(std::memory_order_seq_cst);
+    }
+
+    bool become_searcher() noexcept {
+        std::uint64_t idle = idle_.load(std::memory_order_relaxed);
+        while (!any_searching(idle))
+            if (idle_.compare_exchange_weak(idle, idle + one_searching, std::memory_order_seq_cst))
+                return true;
+        return false;
+    }
+
+    /// Something was queued. If nobody is looking for it, wakes or starts a worker.
+    void signal_work() noexcept {
+        // seq_cst, after the push: either this sees the worker that searches or sleeps, or the
+        // worker, which looks once more after it stopped searching or lay down, sees the push.
+        const std::uint64_t idle = idle_.load(std::memory_order_seq_cst);
+        if (any_searching(idle)) return;
+        if (any_sleeping(idle))
+            wake_sleeper();
+        else if (started_.load(std::memory_order_relaxed) < max_workers_)
+            start_another();
+    }
+
+    void wake_sleeper() noexcept {
+        ThreadWorker* woken = nullptr;
+        {
+            const std::lock_guard held(sleepers_lock_);
+            if (sleepers_.empty() || any_searching(idle_.load(std::memory_order_seq_cst))) return;
+            woken = sleepers_.back();  // The one whose caches are warmest.
+            sleepers_.pop_back();
+            idle_.fetch_add(one_searching - one_sleeping, std::memory_order_seq_cst);
+        }
+        woken->wake();
+    }
+
+    /// Sleeps until there may be work. True when woken, and then counted as searching.
+    bool sleep(ThreadWorker& me) noexcept {
+        {
+            const std::lock_guard held(sleepers_lock_);
+            sleepers_.push_back(&me);
+            idle_.fetch_add(one_sleeping, std::memory_order_seq_cst);
+        }
+        if (work_or_quit()) {
+            const std::lock_guard held(sleepers_lock_);
+            if (std::erase(sleepers_, &me) != 0) {
+                idle_.fetch_sub(one_sleeping, std::memory_order_seq_cst);
+                return false;
+            }
+        }
+        me.sleep();
+        return true;
+    }
+
+    void cancel_queued() noexcept {
+        // From all queues at once, because a cancelled task's callbacks may submit nothing any more
+        // but may cancel others.
+        while (Runnable* task = ready_.pop_any()) task->abandon();
+        const std::size_t count = started_.load(std::memory_order_acquire);
+        for (std::size_t i = 0; i < count; ++i)
+            while (Runnable* task = workers_[i]->local.pop()) task->abandon();
+    }
+
+    /// This thread's worker, if it is one of this pool.
+    [[nodiscard]] ThreadWorker* current_worker() const noexcept {
+        for (const Frame* frame = frames(); frame; frame = frame->below)
+            if (frame->owner == this && frame->worker)
+                return static_cast<ThreadWorker*>(frame->worker);
+        return nullptr;
+    }
+
+    const std::size_t max_workers_;
+    const std::string name_prefix_;
+    const ThreadInitializer initializer_;
+    const std::uint64_t generation_ = os::fork_generation();
+
+    ReadyQueue ready_;
+    Gate arrivals_;  // Where workers wait that may have to run what is submitted later.
+
+    alignas(64) std::atomic<std::uint64_t> idle_{0};  // Searching workers << 32 | sleeping ones.
+    std::atomic<std::size_t> started_{0};
+    std::atomic<bool> quitting_{false};
+    SpinLock sleepers_lock_;
+    std::vector<ThreadWorker*> sleepers_;
+
+    std::mutex threads_lock_;
+    std::unique_ptr<std::unique_ptr<ThreadWorker>[]> workers_;  // Up to started_.
+
+    std::mutex broken_lock_;
+    std::atomic<bool> is_broken_{false};
+    std::exception_ptr broken_;
+};
+
+}  // namespace muster::detail
