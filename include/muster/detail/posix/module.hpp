@@ -190,7 +190,8 @@ inline std::shared_ptr<const ModuleList> loaded_modules() {
 /// The module that holds this code or data; null for the heap, a stack, and code made at run time.
 inline ModuleRef module_of(const void* address) {
     const auto at = reinterpret_cast<std::uintptr_t>(address);
-    for (const ModuleRef& module : loaded_modules()->modules) {
+    const auto list = loaded_modules();
+    for (const ModuleRef& module : list->modules) {
         if (module->segment_of(at) != nullptr) return module;
     }
     return nullptr;
@@ -247,7 +248,8 @@ inline ModuleRef load_module(const std::string& path) {
     }
     // In the C libraries a handle is the loader's public record of the module.
     const auto* const record = static_cast<const ::link_map*>(handle);
-    for (const ModuleRef& module : loaded_modules()->modules) {
+    const auto list = loaded_modules();
+    for (const ModuleRef& module : list->modules) {
         for (const ProgramHeader& segment : module->headers) {
             if (segment.p_type == PT_DYNAMIC &&
                 module->base + segment.p_vaddr == reinterpret_cast<std::uintptr_t>(record->l_ld))
