@@ -24,6 +24,9 @@ constexpr void explain_refusal(Refused<Why, Culprit>) {
     static_assert(Why != Refusal::view,
                   "muster: a view does not own what it shows: use std::string, std::vector or "
                   "another container that does");
+    static_assert(Why != Refusal::inherited_container,
+                  "muster: a class that inherits a container may hold more than its elements: give "
+                  "it a serialize() member");
     static_assert(Why != Refusal::polymorphic_pointee,
                   "muster: a pointer to a polymorphic type may point to any derived class: make "
                   "the type final, or use std::variant");

@@ -15,6 +15,7 @@ enum class Refusal {
     union_type,
     volatile_type,
     view,
+    inherited_container,
     polymorphic_pointee,
     array_pointee,
     custom_deleter,
@@ -159,6 +160,8 @@ constexpr auto judge_unknown() {
         return Refused<Refusal::raw_pointer, T>{};
     } else if constexpr (std::is_union_v<T>) {
         return Refused<Refusal::union_type, T>{};
+    } else if constexpr (InheritsContainer<T>) {
+        return Refused<Refusal::inherited_container, T>{};
     } else if constexpr (ViewLike<T>) {
         return Refused<Refusal::view, T>{};
     } else {

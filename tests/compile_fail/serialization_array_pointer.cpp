@@ -1,0 +1,7 @@
+// refused: muster: a smart pointer to an array does not know its length
+// SPDX-License-Identifier: MIT
+#include <muster/serialization.hpp>
+
+#include <memory>
+
+auto bytes(const std::unique_ptr<int[]>& value) { return muster::serialize(value); }

@@ -1,0 +1,9 @@
+// refused: muster: a function cannot become bytes
+// SPDX-License-Identifier: MIT
+#include <muster/serialization.hpp>
+
+struct Job {
+    int (*run)(int);
+};
+
+auto bytes(const Job& value) { return muster::serialize(value); }

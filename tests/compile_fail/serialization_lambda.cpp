@@ -1,0 +1,7 @@
+// refused: muster: nothing says how this type becomes bytes
+// SPDX-License-Identifier: MIT
+#include <muster/serialization.hpp>
+
+auto bytes(int x) {
+    return muster::serialize([x] { return x; });
+}

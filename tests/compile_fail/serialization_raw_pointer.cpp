@@ -1,0 +1,10 @@
+// refused: muster: a raw pointer means nothing in another process
+// SPDX-License-Identifier: MIT
+#include <muster/serialization.hpp>
+
+struct Job {
+    int id;
+    const char* name;
+};
+
+auto bytes(const Job& value) { return muster::serialize(value); }

@@ -1,0 +1,10 @@
+// refused: muster: an aggregate with a field that cannot be made from bytes
+// SPDX-License-Identifier: MIT
+#include <muster/serialization.hpp>
+
+struct Job {
+    int id;
+    int& counter;
+};
+
+auto bytes(const Job& value) { return muster::serialize(value); }

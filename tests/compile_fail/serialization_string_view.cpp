@@ -1,0 +1,8 @@
+// refused: muster: a view does not own what it shows
+// SPDX-License-Identifier: MIT
+#include <muster/serialization.hpp>
+
+#include <string_view>
+#include <vector>
+
+auto bytes(const std::vector<std::string_view>& value) { return muster::serialize(value); }

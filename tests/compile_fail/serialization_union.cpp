@@ -1,0 +1,10 @@
+// refused: muster: nobody knows which member of a union is alive
+// SPDX-License-Identifier: MIT
+#include <muster/serialization.hpp>
+
+union Number {
+    int i;
+    float f;
+};
+
+auto bytes(const Number& value) { return muster::serialize(value); }
