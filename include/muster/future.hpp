@@ -38,10 +38,7 @@ class AnyFuture {
     [[nodiscard]] bool done() const { return state().done(); }
 
     /// True while the task is being run.
-    [[nodiscard]] bool running() const {
-        const detail::Phase now = state().phase();
-        return now == detail::Phase::running || now == detail::Phase::settling;
-    }
+    [[nodiscard]] bool running() const { return state().running(); }
 
     /// True when the task was cancelled before it began.
     [[nodiscard]] bool cancelled() const {

@@ -31,9 +31,6 @@ struct KeptArgument<const Char (&)[n]> {
 template <typename Argument>
 using Kept = typename KeptArgument<Argument>::type;
 
-template <typename... Ts>
-struct TypeList {};
-
 /// How `F` is called with arguments kept as `Args`: alone, or with a `StopToken` before them.
 template <typename F, typename... Args>
 struct CallPlan {
@@ -92,6 +89,7 @@ class CallTask final : public Task<R> {
     Stored<R> call() override {
         return std::apply(
             [this](F& fn, Args&... args) -> Stored<R> {
+                (void)this;  // Used only by those that take a token.
                 const auto invoke = [&]() -> decltype(auto) {
                     if constexpr (with_token)
                         return std::invoke(std::move(fn), stop_.get_token(), std::move(args)...);

@@ -3,11 +3,20 @@
 
 // The one place that knows which operating system this is. Each folder has the same file names and
 // class names; everything else says `os::`.
+#include <muster/detail/posix/bell.hpp>
 #include <muster/detail/posix/cpu_count.hpp>
 #include <muster/detail/posix/executable.hpp>
+#include <muster/detail/posix/fd.hpp>
 #include <muster/detail/posix/fork_generation.hpp>
 #include <muster/detail/posix/futex.hpp>
+#include <muster/detail/posix/inherited.hpp>
+#include <muster/detail/posix/lifeline.hpp>
+#include <muster/detail/posix/memory.hpp>
 #include <muster/detail/posix/module.hpp>
+#include <muster/detail/posix/process.hpp>
+#include <muster/detail/posix/random.hpp>
+#include <muster/detail/posix/signal_name.hpp>
+#include <muster/detail/posix/watch.hpp>
 
 namespace muster::detail {
 

@@ -126,6 +126,10 @@ class StateBase {
         return done() || spin_until([this] { return done(); }) || sleep_until_done(deadline);
     }
 
+    [[nodiscard]] virtual bool running() const noexcept {
+        return phase() == Phase::running || phase() == Phase::settling;
+    }
+
     /// True if the task will never run.
     virtual bool cancel() noexcept {
         if (advance(Phase::pending, Phase::cancelling)) {

@@ -112,6 +112,15 @@ class TaskOwner {
         ended(ledger_.common());
     }
 
+    /// Runs the callbacks of a task that was settled elsewhere, in this thread, and counts its end.
+    virtual void finish_settled(StateBase& task, Continuation* callbacks,
+                                const std::exception_ptr& unseen) noexcept {
+        const FrameGuard frame(*this, 1);
+        if (unseen) report(unseen);
+        task.run_callbacks(callbacks);
+        ended(ledger_.common());
+    }
+
     /// Runs `task` in this thread if this is a worker of this executor and the task is still queued.
     virtual bool run_here(StateBase& /*task*/, Runnable& /*runnable*/) noexcept { return false; }
 

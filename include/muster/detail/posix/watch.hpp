@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <poll.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <ctime>
+#include <vector>
+
+#include <muster/detail/deadline.hpp>
+#include <muster/detail/posix/syscall.hpp>
+
+namespace muster::detail::posix {
+
+/// Waits for any of several descriptors to have something to read, or an end.
+///
+/// Thread safety: none; one thread at a time.
+class Watch {
+  public:
+    void clear() noexcept { watched_.clear(); }
+
+    /// Adds a descriptor and returns its place. A negative one is never ready.
+    std::size_t add(int fd) {
+        watched_.push_back({fd, POLLIN, 0});
+        return watched_.size() - 1;
+    }
+
+    [[nodiscard]] bool ready(std::size_t place) const noexcept {
+        return watched_[place].revents != 0;
+    }
+
+    /// **Blocks** until one is ready or the deadline has passed; may return early for no reason.
+    void wait(const Deadline& deadline) noexcept {
+        ::timespec timeout{};
+        if (deadline) {
+            const auto left =
+                std::max(*deadline - Clock::now(), Clock::duration(Clock::duration::zero()));
+            const auto whole = std::chrono::duration_cast<std::chrono::seconds>(left);
+            timeout.tv_sec = static_cast<std::time_t>(whole.count());
+            timeout.tv_nsec = static_cast<long>(
+                std::chrono::duration_cast<std::chrono::nanoseconds>(left - whole).count());
+        }
+        const int count = MUSTER_SYSCALL(ppoll)(watched_.data(), watched_.size(),
+                                                deadline ? &timeout : nullptr, nullptr);
+        if (count < 0)  // Interrupted, or no memory: nothing is known to be ready.
+            for (::pollfd& entry : watched_) entry.revents = 0;
+    }
+
+  private:
+    std::vector<::pollfd> watched_;
+};
+
+}  // namespace muster::detail::posix

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <exception>
+#include <optional>
+#include <string>
+
+#include <muster/detail/os.hpp>
+#include <muster/detail/process/worker_handle.hpp>
+#include <muster/errors.hpp>
+
+/// What is said of workers that ended.
+namespace muster::detail {
+
+/// "was ended by SIGSEGV", "left with exit code 3".
+inline std::string describe_end(const os::ExitStatus& status) {
+    if (status.signal) return "was ended by " + os::signal_name(*status.signal);
+    if (status.exit_code) return "left with exit code " + std::to_string(*status.exit_code);
+    return "ended, and how is not known, because the application ignores SIGCHLD or reaps the "
+           "library's children";
+}
+
+inline std::exception_ptr crash_of(const WorkerHandle& worker, const os::ExitStatus& status,
+                                   const RemoteTask& task) {
+    const int pid = static_cast<int>(worker.process.pid());
+    std::string message = "muster: worker process " + std::to_string(pid) + " " +
+                          describe_end(status) + " " + worker.stage() + " " + task.title();
+    if (!worker.failure.empty()) message += ", because " + worker.failure;
+    message += "; other tasks are not touched";
+    const std::optional<int> code =
+        status.signal ? std::optional<int>(-*status.signal) : status.exit_code;
+    return std::make_exception_ptr(WorkerCrashed(message, pid, code, status.signal));
+}
+
+inline const char* missing_guard() {
+    return "muster: a worker process did not reach muster::entry_guard(): make "
+           "`muster::entry_guard();` the first statement of main";
+}
+
+}  // namespace muster::detail

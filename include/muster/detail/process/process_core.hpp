@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <muster/detail/process/callback_thread.hpp>
+#include <muster/detail/process/dispatcher.hpp>
+#include <muster/detail/process/exception_transport.hpp>
+#include <muster/detail/spin.hpp>
+
+namespace muster::detail {
+
+/// The part of a process pool through which all tasks and results pass, in whatever thread.
+///
+/// Two locks. `receiving_` is held by who reads results from the workers, and while they are
+/// decoded; `mutex_`, for short, by who looks at or changes which task is where. No user code runs
+/// under `mutex_`, and `receiving_` is never waited for while it is held.
+class ProcessCore : public RemoteOwner {
+  public:
+    ProcessCore(std::size_t max_pending, std::function<void(std::exception_ptr)> on_error)
+        : RemoteOwner(max_pending, std::move(on_error)) {
+        ledger().add(cell_);
+    }
+
+    [[nodiscard]] PoolMemory& memory() noexcept { return memory_; }
+    [[nodiscard]] ModuleTable& modules() noexcept { return modules_; }
+
+    /// Takes a task that was accepted. What hinders it goes to its future.
+    virtual void take(TaskHandle handle, const void* executor) {
+        try {
+            std::unique_lock held(mutex_);
+            if (!started_) {
+                start(executor);
+                started_ = true;
+            }
+            if (!broken_) {
+                dispatcher_.add(std::move(handle));
+                dispatcher_.dispatch();
+                ask_for_workers();
+                return;
+            }
+        } catch (...) {
+            fail(std::move(handle), std::current_exception());
+            return;
+        }
+        fail(std::move(handle), broken_());
+    }
+
+    bool cancel_remote(RemoteTask& task) noexcept override {
+        TaskHandle handle;
+        {
+            const std::lock_guard held(mutex_);
+            handle = dispatcher_.withdraw(task);
+            if (handle.task) dispatcher_.dispatch();
+        }
+        if (!handle.task) return false;
+        cancel(std::move(handle));
+        return true;
+    }
+
+    bool stop_remote(RemoteTask& task) noexcept override {
+        const std::lock_guard held(mutex_);
+        if (task.place == RemoteTask::Place::nowhere) return false;
+        memory_.at<Record>(task.call.record)->stop_requested.store(1, std::memory_order_seq_cst);
+        if (task.place == RemoteTask::Place::handed_out) {
+            Packet packet;
+            packet.kind = Packet::Kind::stop;
+            packet.number = task.number;
+            try {
+                return os::try_send_packet(task.worker->lifeline.get(),
+                                           std::as_bytes(std::span(&packet, 1))) ==
+                       os::SendResult::sent;
+            } catch (...) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    [[nodiscard]] bool begun(const RemoteTask& task) const noexcept override {
+        const std::lock_guard held(mutex_);
+        return task.place == RemoteTask::Place::handed_out && task.worker->begun(task.number);
+    }
+
+    void free_record(const EncodedCall& call) noexcept override {
+        memory_.free(call.record, call.bytes);
+    }
+
+    bool await(StateBase& task, const Deadline& deadline) noexcept override {
+        if (!inherited() && receiver_.load(std::memory_order_relaxed) != std::this_thread::get_id()) {
+            const Receiver awake(*this);
+            if (spin_until([&] { return task.done() || (try_receive(), task.done()); })) return true;
+        }
+        return task.sleep_until_done(deadline);
+    }
+
+  protected:
+    using MakeError = std::function<std::exception_ptr()>;
+
+    ~ProcessCore() override = default;
+
+    /// Begins the pool's life, at its first task. Called under `mutex_`.
+    virtual void start(const void* executor) = 0;
+    /// Wakes the manager if more workers are wanted. Called under `mutex_`.
+    virtual void ask_for_workers() noexcept = 0;
+
+    // --- receiving
+
+    /// While one lives, workers need not ring the bell: somebody looks at their results.
+    class Receiver {
+      public:
+        explicit Receiver(ProcessCore& core) noexcept : core_{core} {
+            core_.memory_.page().receivers.fetch_add(1, std::memory_order_seq_cst);
+        }
+        Receiver(const Receiver&) = delete;
+        Receiver& operator=(const Receiver&) = delete;
+        ~Receiver() {
+            // A worker that saw us did not ring, so the last one looks once more.
+            if (core_.memory_.page().receivers.fetch_sub(1, std::memory_order_seq_cst) == 1)
+                core_.try_receive();
+        }
+
+      private:
+        ProcessCore& core_;
+    };
+
+    /// Receives what is there, unless another thread does.
+    bool try_receive() noexcept {
+        const std::unique_lock held(receiving_, std::try_to_lock);
+        return held && receive();
+    }
+
+    /// Receives all that the workers have published. Requires: `receiving_` is held.
+    bool receive() noexcept {
+        receiver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+        bool any = false;
+        // Workers come and go only under receiving_, so the list stays as it is.
+        for (std::size_t i = 0; i < dispatcher_.workers.size(); ++i)
+            while (receive_from(*dispatcher_.workers[i])) any = true;
+        receiver_.store({}, std::memory_order_relaxed);
+        if (any) out_of_work(cell_);
+        return any;
+    }
+
+    // --- settling
+
+    /// Publishes an outcome that was kept. Callbacks run in the thread kept for them.
+    void settle(TaskHandle handle, Phase outcome, LedgerCell& cell) noexcept {
+        if (handle.task->call.bytes != 0) free_record(std::exchange(handle.task->call, {}));
+        cell.add(outcome == Phase::succeeded ? cell.completed : cell.failed, std::uint64_t{1});
+        (void)handle.state->begin_settling();
+        Continuation* const callbacks = handle.state->publish(outcome);
+        const std::exception_ptr unseen = handle.task->posted ? handle.state->error() : nullptr;
+        if (!callbacks && !unseen) {
+            ended(cell);
+            return;
+        }
+        callbacks_.post([this, state = std::move(handle.state), callbacks, unseen] {
+            finish_settled(*state, callbacks, unseen);
+        });
+    }
+
+    /// Ends a task that did not, or not wholly, run.
+    void fail(TaskHandle handle, std::exception_ptr error) noexcept {
+        LedgerCell& cell = ledger().common();
+        cell.add(cell.started, std::uint64_t{1});
+        handle.task->keep_error(std::move(error));
+        settle(std::move(handle), Phase::failed, cell);
+    }
+
+    void cancel(TaskHandle handle) noexcept {
+        if (handle.task->call.bytes != 0) free_record(std::exchange(handle.task->call, {}));
+        (void)handle.state->advance(Phase::pending, Phase::cancelling);
+        conclude_cancelled(*handle.state);
+    }
+
+    /// The ledger's cell of whoever holds `receiving_`.
+    LedgerCell cell_;
+    mutable std::mutex mutex_;
+    std::mutex receiving_;
+    PoolMemory memory_;
+    ModuleTable modules_{memory_};
+    os::Bell bell_;
+    Dispatcher dispatcher_;
+    CallbackThread callbacks_;
+    MakeError broken_;  // Set when the pool is broken.
+    bool started_ = false;
+
+  private:
+    static constexpr std::size_t batch = 64;
+
+    bool receive_from(WorkerHandle& worker) noexcept {
+        if (worker.life == WorkerHandle::Life::ended || !worker.has_results()) return false;
+        received_.clear();
+        try {
+            while (received_.size() < batch) {
+                std::optional<ReceivedResult> result = worker.next_result();
+                if (!result) break;
+                received_.push_back(std::move(*result));
+            }
+        } catch (const CorruptWorker&) {
+            worker.failure = "it had overwritten the memory it shares with its parent";
+            worker.process.kill_group();
+        }
+        if (received_.empty()) return false;
+        {
+            const std::lock_guard held(mutex_);
+            for (ReceivedResult& result : received_) {
+                result.handle = worker.take(result.header.number);
+                count(worker, result.header);
+            }
+            dispatcher_.dispatch();
+            ask_for_workers();
+        }
+        for (ReceivedResult& result : received_)
+            if (result.handle.task) deliver(std::move(result));
+        worker.finish_receiving(received_);
+        return true;
+    }
+
+    static void count(WorkerHandle& worker, const ResultHeader& header) noexcept {
+        const auto took = static_cast<double>(header.ended_ns - header.began_ns);
+        worker.task_ns = worker.has_worked ? worker.task_ns + (took - worker.task_ns) / 8 : took;
+        worker.has_worked = true;
+    }
+
+    void deliver(ReceivedResult result) noexcept {
+        cell_.add(cell_.started, std::uint64_t{1});
+        cell_.add(cell_.waiting_ns, result.header.began_ns - result.handle.task->submitted_ns);
+        cell_.add(cell_.running_ns, result.header.ended_ns - result.header.began_ns);
+        Phase outcome = Phase::failed;
+        try {
+            if (result.failed()) {
+                result.handle.task->keep_error(decode_exception(result.bytes));
+            } else {
+                result.handle.task->keep_value(result.bytes);
+                outcome = Phase::succeeded;
+            }
+        } catch (...) {
+            result.handle.task->keep_error(std::current_exception());
+        }
+        settle(std::move(result.handle), outcome, cell_);
+    }
+
+    std::vector<ReceivedResult> received_;
+    std::atomic<std::thread::id> receiver_{};
+};
+
+}  // namespace muster::detail

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <muster/detail/exit_drain.hpp>
+#include <muster/detail/process/crash_report.hpp>
+#include <muster/detail/process/process_core.hpp>
+#include <muster/detail/process/worker_link.hpp>
+#include <muster/process_pool_options.hpp>
+
+namespace muster::detail {
+
+/// What is behind a `ProcessPoolExecutor`: the life of its workers.
+///
+/// | thread          | does                                                                     |
+/// |-----------------|--------------------------------------------------------------------------|
+/// | who submits     | encodes the task, hands it to a worker that has room                     |
+/// | who waits       | receives results itself for a few microseconds, then sleeps              |
+/// | manager         | receives results, starts workers, notices their deaths; it starts them   |
+/// |                 | all, because where the system ends children with the thread that made    |
+/// |                 | them, that thread must live as long as they may                          |
+/// | callback thread | runs callbacks; exists once there is one                                 |
+class ProcessEngine : public ProcessCore {
+  public:
+    explicit ProcessEngine(ProcessPoolOptions&& options)
+        : ProcessCore(options.max_pending, std::move(options.on_error)),
+          max_workers_{checked(options)},
+          start_timeout_{options.start_timeout},
+          executable_{std::move(options.executable)},
+          initializer_{std::move(options.initializer)} {}
+
+    [[nodiscard]] std::size_t max_workers() const noexcept { return max_workers_; }
+
+    virtual void shutdown(bool wait, bool cancel_futures) {
+        if (inherited()) return;  // The workers are the other process's.
+        close();
+        if (cancel_futures) {
+            std::vector<TaskHandle> all;
+            {
+                const std::lock_guard held(mutex_);
+                all = dispatcher_.withdraw_all();
+            }
+            for (TaskHandle& handle : all) cancel(std::move(handle));
+        }
+        maybe_quiet();
+        // A callback that shuts its own pool down would wait for itself.
+        if (!wait || tasks_here() != 0) return;
+        TaskOwner::wait_idle(std::nullopt);
+        join();
+    }
+
+    void retire() override {
+        if (inherited()) return;  // Nothing of it can be used or freed here: its locks may be held.
+        ExitDrain::withdraw(*this);
+        shutdown(true, false);
+        join();
+        release_executor();
+    }
+
+    bool wait_idle(const Deadline& deadline) override {
+        return inherited() || TaskOwner::wait_idle(deadline);
+    }
+
+    void throw_if_unusable() const override {
+        if (inherited())
+            throw InvalidStateError(
+                "muster: this process pool belongs to the process that made it, of which this one "
+                "is a fork; make a new pool here");
+    }
+    [[nodiscard]] bool inherited() const noexcept override {
+        return generation_ != os::fork_generation();
+    }
+
+    [[nodiscard]] ProcessPoolStats stats() const {
+        const std::lock_guard held(mutex_);
+        ProcessPoolStats all{TaskOwner::stats(), crashed_, respawned_, {}};
+        for (const auto& worker : dispatcher_.workers) {
+            if (worker->life == WorkerHandle::Life::ended) continue;
+            all.pids.push_back(static_cast<int>(worker->process.pid()));
+            if (worker->busy() && all.pending > 0) ++all.running, --all.pending;
+        }
+        return all;
+    }
+
+  protected:
+    ~ProcessEngine() override = default;
+
+    void quiet() noexcept override {
+        quitting_.store(true, std::memory_order_seq_cst);
+        bell_.ring();
+    }
+
+    void start(const void* executor) override {
+        // A worker that is not past its guard would start workers of its own, and so on for ever.
+        if (const WorkerPage* page = own_worker_page(); page && page->guard_passed.load() == 0) {
+            send_to_parent(Packet::Kind::unguarded);
+            os::end_process(1);
+        }
+        spec_ = spec_for(executable_);
+        if (const EncodedCall call = initializer_.encode(memory_, modules_); call.bytes != 0)
+            memory_.page().initializer = call.record;
+        retain();
+        try {
+            manager_ = std::thread([this] {
+                manage();
+                release();
+            });
+        } catch (...) {
+            release();
+            throw;
+        }
+        ExitDrain::enlist(*this, executor);
+    }
+
+    void ask_for_workers() noexcept override {
+        if (dispatcher_.live() < wanted_workers()) bell_.ring();
+    }
+
+  private:
+    using Life = WorkerHandle::Life;
+
+    static constexpr unsigned most_failures = 3;
+
+    static std::size_t checked(const ProcessPoolOptions& options) {
+        constexpr std::size_t most = 1'000'000;  // More is a negative number gone wrong.
+        if (options.max_workers < 1 || options.max_workers > most)
+            throw std::invalid_argument(
+                "muster: max_workers must be at least 1; leave it out for the number of usable CPUs");
+        if (options.start_timeout <= std::chrono::nanoseconds(0))
+            throw std::invalid_argument("muster: start_timeout must be longer than nothing");
+        return options.max_workers;
+    }
+
+    static WorkerSpec spec_for(const std::string& executable) {
+        WorkerSpec spec;
+        spec.executable = executable.empty() ? os::own_executable() : executable;
+        spec.arguments = os::own_command_line();
+        if (!executable.empty() && !spec.arguments.empty()) spec.arguments[0] = executable;
+        spec.program = os::loaded_modules()->modules.front()->id();
+        const std::string name = os::process_name();
+        std::copy_n(name.begin(), std::min(name.size(), spec.process_name.size() - 1),
+                    spec.process_name.begin());
+        return spec;
+    }
+
+    [[nodiscard]] std::size_t wanted_workers() const noexcept {
+        if (broken_ || quitting_.load(std::memory_order_seq_cst)) return 0;
+        return std::clamp(dispatcher_.outstanding(), level_, max_workers_);
+    }
+
+    void join() noexcept {
+        const std::lock_guard held(join_lock_);
+        if (!manager_.joinable()) return;
+        manager_.get_id() == std::this_thread::get_id() ? manager_.detach() : manager_.join();
+    }
+
+    // --- the manager
+
+    void manage() noexcept {
+        os::set_thread_name("muster-manager");
+        std::optional<Receiver> awake(std::in_place, *this);
+        while (start_workers()) {
+            watch_.clear();
+            const std::size_t bell = watch_.add(bell_.fd());
+            for (const auto& worker : dispatcher_.workers) {
+                watch_.add(worker->lifeline.get());
+                watch_.add(worker->process.death_fd());
+            }
+            const Deadline limit = next_limit();
+            memory_.page().bell_epoch.fetch_add(1, std::memory_order_seq_cst);
+            awake.reset();  // Looks once more at the results.
+            watch_.wait(limit);
+            awake.emplace(*this);
+            if (watch_.ready(bell)) bell_.clear();
+
+            const std::lock_guard held(receiving_);
+            receive();
+            for (std::size_t i = 0; i < dispatcher_.workers.size(); ++i) {
+                const bool lifeline = watch_.ready(bell + 1 + 2 * i);
+                const bool death = watch_.ready(bell + 2 + 2 * i);
+                attend(*dispatcher_.workers[i], lifeline, death);
+            }
+            const std::lock_guard changing(mutex_);
+            std::erase_if(dispatcher_.workers,
+                          [](const auto& worker) { return worker->life == Life::ended; });
+        }
+    }
+
+    /// Starts what is wanted, or ends all. False when the pool is over.
+    bool start_workers() {
+        const std::lock_guard receiving(receiving_);
+        if (quitting_.load(std::memory_order_seq_cst)) {
+            end_workers();
+            return !dispatcher_.workers.empty();
+        }
+        for (;;) {
+            {
+                const std::lock_guard held(mutex_);
+                if (dispatcher_.live() >= wanted_workers()) return true;
+            }
+            try {
+                auto worker = std::make_unique<WorkerHandle>(memory_, bell_, spec_);
+                worker->start_limit = deadline_after(start_timeout_);
+                const std::lock_guard held(mutex_);
+                respawned_ += dispatcher_.live() < level_ ? 1 : 0;
+                dispatcher_.workers.push_back(std::move(worker));
+                level_ = std::max(level_, dispatcher_.live());
+            } catch (const std::exception& error) {
+                if (cannot_start(error.what())) return true;
+            }
+        }
+    }
+
+    /// Counts a worker that could not be started. True when no other should be tried now.
+    bool cannot_start(const std::string& why) {
+        std::size_t live = 0;
+        {
+            const std::lock_guard held(mutex_);
+            live = dispatcher_.live();
+            if (live != 0) level_ = live;  // The tasks run, on fewer workers than wished for.
+        }
+        if (live != 0) return true;
+        if (++failures_ < most_failures) return false;
+        break_pool([why] {
+            return std::make_exception_ptr(BrokenProcessPool(
+                "muster: the process pool is broken: its workers cannot start: " + why));
+        });
+        return true;
+    }
+
+    void end_workers() noexcept {
+        const std::lock_guard held(mutex_);
+        for (const auto& worker : dispatcher_.workers) {
+            if (worker->life == Life::ready) worker->quit();
+            if (worker->life == Life::starting) {
+                worker->life = Life::leaving;
+                worker->process.kill_group();
+            }
+        }
+    }
+
+    [[nodiscard]] Deadline next_limit() const {
+        Deadline limit;
+        for (const auto& worker : dispatcher_.workers) {
+            if (worker->life == Life::starting) limit = earlier(limit, worker->start_limit);
+            // Without a descriptor that says so, a death is looked for from time to time.
+            if (worker->process.death_fd() == -1 && !worker->lifeline)
+                limit = earlier(limit, deadline_after(std::chrono::milliseconds(10)));
+        }
+        return limit;
+    }
+
+    void attend(WorkerHandle& worker, bool lifeline, bool death) {
+        if (lifeline) read_lifeline(worker);
+        if (worker.life == Life::starting && expired(worker.start_limit)) {
+            worker.failure = "it was not there within start_timeout";
+            worker.process.kill_group();
+            guard_missed();
+        }
+        if (death || !worker.lifeline)
+            if (const auto status = worker.process.poll_exit(false)) bury(worker, *status);
+    }
+
+    void read_lifeline(WorkerHandle& worker) {
+        Packet packet;
+        std::optional<std::size_t> size;
+        try {
+            size = os::receive_packet(worker.lifeline.get(),
+                                      std::as_writable_bytes(std::span(&packet, 1)));
+        } catch (...) {  // A broken lifeline is a cut one.
+        }
+        if (!size) {
+            worker.lifeline = {};  // Its death follows at once, or has come.
+            return;
+        }
+        if (worker.life != Life::starting || *size != sizeof packet) return;
+        const std::string text(packet.text.data(),
+                               std::min<std::size_t>(packet.text_size, packet.text.size()));
+        switch (packet.kind) {
+            case Packet::Kind::ready: {
+                const std::lock_guard held(mutex_);
+                worker.life = Life::ready;
+                dispatcher_.dispatch();
+                break;
+            }
+            case Packet::Kind::unguarded: guard_missed(); break;
+            case Packet::Kind::other_build:
+                break_pool([executable = spec_.executable] {
+                    return std::make_exception_ptr(EntryGuardError(
+                        "muster: " + executable +
+                        " is another build than this program, so functions lie elsewhere in it; "
+                        "build both from the same sources in one go"));
+                });
+                break;
+            case Packet::Kind::initializer_failed:
+                break_pool([text] {
+                    return std::make_exception_ptr(BrokenProcessPool(
+                        "muster: the process pool is broken: its initializer threw: " + text));
+                });
+                break;
+            default: break;
+        }
+    }
+
+    void guard_missed() {
+        break_pool([] { return std::make_exception_ptr(EntryGuardError(missing_guard())); });
+    }
+
+    /// A worker process has ended. Requires: `receiving_` is held.
+    void bury(WorkerHandle& worker, const os::ExitStatus& status) {
+        receive();  // What it had sent is not lost.
+        const Life life = worker.life;
+        std::vector<TaskHandle> crashed;
+        {
+            const std::lock_guard held(mutex_);
+            worker.life = Life::ended;
+            worker.recall_latest(ring_slots, [this](TaskHandle handle) {
+                dispatcher_.put_back(std::move(handle));
+            });
+            worker.take_rest([&](TaskHandle handle) { crashed.push_back(std::move(handle)); });
+            crashed_ += crashed.size();
+            dispatcher_.dispatch();
+        }
+        for (TaskHandle& handle : crashed) {
+            const std::exception_ptr error = crash_of(worker, status, *handle.task);
+            fail(std::move(handle), error);
+        }
+        if (life == Life::leaving || broken_) return;
+        if (worker.has_worked || !crashed.empty()) {
+            failures_ = 0;
+        } else if (life == Life::starting && status.exit_code == 0) {
+            guard_missed();  // Its main has ended.
+        } else if (++failures_ >= most_failures) {
+            break_pool([end = describe_end(status)] {
+                return std::make_exception_ptr(BrokenProcessPool(
+                    "muster: the process pool is broken: its workers end before their first task; "
+                    "the last one " + end));
+            });
+        }
+    }
+
+    /// Fails all tasks, present and later ones. The first reason stays.
+    void break_pool(MakeError error) {
+        std::vector<TaskHandle> all;
+        {
+            const std::lock_guard held(mutex_);
+            if (broken_) return;
+            broken_ = std::move(error);
+            all = dispatcher_.withdraw_all();
+            for (const auto& worker : dispatcher_.workers) {
+                worker->take_rest([&](TaskHandle handle) { all.push_back(std::move(handle)); });
+                worker->process.kill_group();
+                if (worker->life != Life::ended) worker->life = Life::leaving;
+            }
+        }
+        for (TaskHandle& handle : all) fail(std::move(handle), broken_());
+    }
+
+    const std::size_t max_workers_;
+    const std::chrono::nanoseconds start_timeout_;
+    const std::string executable_;
+    const ProcessInitializer initializer_;
+    const std::uint64_t generation_ = os::fork_generation();
+    WorkerSpec spec_;
+    std::atomic<bool> quitting_{false};
+
+    // Under mutex_.
+    std::size_t level_ = 0;  // How many workers there were at most: that many are kept.
+    std::size_t crashed_ = 0;
+    std::size_t respawned_ = 0;
+
+    // The manager's own.
+    os::Watch watch_;
+    unsigned failures_ = 0;
+
+    std::mutex join_lock_;
+    std::thread manager_;
+};
+
+}  // namespace muster::detail

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+/// The memory that a parent and its worker processes share, and who writes what.
+///
+/// Pool memory, one for all workers of a pool; the parent writes, the workers map it read-only:
+///
+///     PoolPage | TaskRing of each worker, modules, Records with encoded arguments, as allocated
+///
+/// Worker memory, one for each worker; both write, each its own words:
+///
+///     WorkerPage: claim words, counters | result ring | large results, sparse
+///
+/// | word                  | written by     | read by | says                                       |
+/// |-----------------------|----------------|---------|--------------------------------------------|
+/// | TaskRing::head        | parent         | worker  | how many tasks were handed out             |
+/// | WorkerPage::claims    | whoever is first | both  | offered, then begun or recalled            |
+/// | WorkerPage::consumed  | worker         | parent  | how many tasks of the ring are behind it   |
+/// | WorkerPage::published | worker         | parent  | bytes of results written                   |
+/// | WorkerPage::received  | parent         | worker  | bytes of results read                      |
+///
+/// A worker owns no lock and shares no queue with other workers, so its death at any instruction
+/// leaves nothing locked. The claim word says which task it took along: the one that is begun and
+/// whose result is not published.
+namespace muster::detail {
+
+/// Bytes from the start of a memory.
+using Offset = std::uint64_t;
+
+inline constexpr std::uint64_t protocol_magic = 0x6d75'7374'6572'0001;
+inline constexpr std::size_t ring_slots = 256;
+inline constexpr std::size_t result_ring_bytes = std::size_t{256} * 1024;
+inline constexpr std::size_t largest_ring_result = std::size_t{32} * 1024;
+inline constexpr std::size_t large_slots = 64;
+inline constexpr std::size_t largest_module_id = 64;
+
+/// A task as a worker sees it. Its encoded callable and arguments follow.
+struct Record {
+    std::uint64_t function = 0;  ///< Module index << 48 | offset of the thunk in that module.
+    std::uint64_t size = 0;      ///< Bytes of arguments.
+    std::atomic<std::uint32_t> stop_requested{0};
+    std::uint32_t takes_stop = 0;  ///< Whether anybody could hear the request.
+};
+
+/// The tasks handed to one worker. Slot `n % ring_slots` holds the n-th task's record.
+struct TaskRing {
+    alignas(64) std::atomic<std::uint64_t> head{0};
+    std::atomic<std::uint32_t> quit{0};  ///< No further task comes.
+    std::array<Offset, ring_slots> records{};
+};
+
+/// What a worker knows of a module that holds functions. Its path follows.
+struct ModuleRecord {
+    std::uint32_t id_size = 0;
+    std::uint32_t path_size = 0;
+    std::array<std::byte, largest_module_id> id{};
+};
+
+inline constexpr std::size_t most_modules = 1024;
+
+struct PoolPage {
+    std::uint64_t magic = protocol_magic;
+    Offset initializer = 0;  ///< A Record, or 0.
+    /// How many threads of the parent are receiving results: then nobody has to ring the bell.
+    alignas(64) std::atomic<std::uint32_t> receivers{0};
+    /// Changes whenever the parent lies down to wait for the bell, which needs one ring then.
+    std::atomic<std::uint32_t> bell_epoch{0};
+    alignas(64) std::atomic<std::uint32_t> module_count{0};
+    std::array<Offset, most_modules> modules{};
+};
+
+/// The life of a claim word; the upper bits are the task's number, so that a slot's next task is
+/// not taken for this one.
+enum class Claim : std::uint64_t { offered, begun, recalled };
+
+constexpr std::uint64_t claim_word(std::uint64_t number, Claim claim) noexcept {
+    return number << 2 | static_cast<std::uint64_t>(claim);
+}
+
+/// What a worker is doing, for the message if it dies there.
+enum class Stage : std::uint32_t { decoding, running, encoding };
+
+struct WorkerPage {
+    std::uint64_t magic = protocol_magic;
+    std::array<std::byte, 16> nonce{};
+    std::int64_t parent_pid = 0;
+    Offset task_ring = 0;  ///< In the pool's memory.
+    std::uint64_t pool_bytes = 0;
+    std::uint64_t worker_bytes = 0;
+    std::array<char, 64> process_name{};
+    std::uint32_t program_id_size = 0;
+    std::array<std::byte, largest_module_id> program_id{};
+    std::atomic<std::uint32_t> guard_passed{0};
+
+    alignas(64) std::atomic<std::uint32_t> asleep{0};  ///< Set by the worker before it sleeps on it.
+    std::atomic<std::uint64_t> received{0};
+
+    alignas(64) std::atomic<std::uint64_t> consumed{0};
+    std::atomic<std::uint64_t> published{0};
+    std::atomic<Stage> stage{Stage::decoding};
+    std::atomic<std::int64_t> begun_ns{0};  ///< The steady clock when the running task began.
+
+    alignas(64) std::array<std::atomic<std::uint64_t>, ring_slots> claims{};
+    std::array<std::atomic<std::uint32_t>, large_slots> large_in_use{};
+};
+
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+/// In the result ring, before each result; the whole is a multiple of 16 bytes.
+struct ResultHeader {
+    enum class Kind : std::uint32_t { value, large_value, exception, large_exception, padding };
+
+    std::uint64_t number = 0;  ///< Of the task.
+    Kind kind = Kind::padding;
+    std::uint32_t size = 0;       ///< Bytes that follow.
+    std::int64_t began_ns = 0;
+    std::int64_t ended_ns = 0;
+};
+
+/// Follows the header of a large result.
+struct LargeResult {
+    std::uint64_t slot = 0;
+    Offset offset = 0;  ///< In the worker's memory.
+    std::uint64_t size = 0;
+};
+
+constexpr std::size_t align_up(std::size_t size, std::size_t alignment) noexcept {
+    return (size + alignment - 1) / alignment * alignment;
+}
+
+inline constexpr std::size_t page_bytes = 65536;  // The largest page of the systems we know.
+inline constexpr std::size_t result_ring_offset = align_up(sizeof(WorkerPage), page_bytes);
+inline constexpr std::size_t large_results_offset = result_ring_offset + result_ring_bytes;
+
+/// Over the lifeline.
+struct Packet {
+    enum class Kind : std::uint32_t {
+        ready,               ///< worker: past the guard, serving
+        unguarded,           ///< worker: used a pool before the guard
+        other_build,         ///< worker: its program is not the parent's
+        initializer_failed,  ///< worker: text says what it threw
+        stop                 ///< parent: ask task `number` to stop
+    };
+    Kind kind = Kind::ready;
+    std::uint32_t text_size = 0;
+    std::uint64_t number = 0;
+    std::array<char, 480> text{};
+};
+
+}  // namespace muster::detail

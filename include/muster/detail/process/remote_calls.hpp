@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include <muster/detail/call.hpp>
+#include <muster/detail/process/process_engine.hpp>
+#include <muster/detail/process/remote_task.hpp>
+
+namespace muster::detail {
+
+/// How a process pool makes tasks of calls: encoded at once, in the caller's thread, so that what
+/// cannot be encoded is known there.
+struct RemoteCalls {
+    using Owner = ProcessEngine;
+
+    struct Handle : TaskHandle {
+        template <typename R>
+        explicit Handle(Ref<RemoteTaskOf<R>> made) noexcept {
+            task = made.get();
+            state = std::move(made);
+        }
+    };
+
+    /// Each element is a task: the ring makes one out of many at no cost.
+    static constexpr bool chunks = false;
+
+    template <typename F, typename... Args>
+    static auto make(ProcessEngine& engine, F&& fn, Args&&... args) {
+        using Fn = std::decay_t<F>;
+        using Plan = CallPlan<Fn, Kept<Args>...>;
+        using Made = RemoteTaskOf<typename Plan::Result>;
+        if constexpr (check_crossable<Plan, Fn, Kept<Args>...>()) {
+            engine.throw_if_unusable();
+            const EncodedCall call = encode_call<Plan, Fn, Kept<Args>...>(
+                engine.memory(), engine.modules(), std::forward<F>(fn), std::forward<Args>(args)...);
+            return Ref<Made>::adopt(new Made(engine, call, Plan::with_token));
+        } else {
+            return Ref<Made>();  // Never compiled to the end.
+        }
+    }
+
+    template <typename Executor, typename F, typename Range>
+    static void for_each(Executor& executor, F&& fn, Range&& range) {
+        for ([[maybe_unused]] auto&& done :
+             executor.map(std::forward<F>(fn), std::forward<Range>(range))) {
+        }
+    }
+};
+
+}  // namespace muster::detail

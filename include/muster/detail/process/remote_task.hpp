@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <muster/detail/process/remote_call.hpp>
+#include <muster/detail/shared_state.hpp>
+#include <muster/detail/task_owner.hpp>
+#include <muster/task_options.hpp>
+
+namespace muster::detail {
+
+class ProcessEngine;
+struct WorkerHandle;
+
+/// A task that runs in another process, as the engine sees it: without its result type.
+///
+/// Where it is (`place`, `worker`, `number`) is written and read under the engine's lock. Whoever
+/// takes it out of its place under that lock has the sole right to settle it.
+class RemoteTask {
+  public:
+    enum class Place : std::uint8_t { nowhere, waiting, handed_out };
+
+    RemoteTask() = default;
+    RemoteTask(const RemoteTask&) = delete;
+    RemoteTask& operator=(const RemoteTask&) = delete;
+
+    virtual StateBase& state() noexcept = 0;
+    /// Reads the value and keeps it. **Throws** what decoding throws; then `keep_error`.
+    virtual void keep_value(std::span<const std::byte> bytes) = 0;
+    virtual void keep_error(std::exception_ptr error) noexcept = 0;
+
+    [[nodiscard]] std::string title() const {
+        return name.empty() ? "a task" : "task '" + name + "'";
+    }
+
+    EncodedCall call;
+    std::string name;
+    std::int64_t submitted_ns = 0;
+    int priority = 0;
+    bool posted = false;
+    bool takes_stop = false;
+    Place place = Place::nowhere;
+    WorkerHandle* worker = nullptr;
+    std::uint64_t number = 0;  ///< Which of its worker's tasks it is.
+
+  protected:
+    ~RemoteTask() = default;
+};
+
+/// What the engine does for a task; behind an interface, because a task's futures may be used in
+/// another library than the engine was made in.
+class RemoteOwner : public TaskOwner {
+  public:
+    using TaskOwner::TaskOwner;
+
+    virtual bool cancel_remote(RemoteTask& task) noexcept = 0;
+    virtual bool stop_remote(RemoteTask& task) noexcept = 0;
+    [[nodiscard]] virtual bool begun(const RemoteTask& task) const noexcept = 0;
+    virtual void free_record(const EncodedCall& call) noexcept = 0;
+
+  protected:
+    ~RemoteOwner() override = default;
+};
+
+/// The same with its result.
+template <typename R>
+class RemoteTaskOf final : public State<R>, public RemoteTask {
+  public:
+    using Result = R;
+
+    RemoteTaskOf(RemoteOwner& owner, EncodedCall encoded, bool with_token) : encoder_{&owner} {
+        call = encoded;
+        takes_stop = with_token;
+    }
+
+    void join(RemoteOwner& owner) noexcept {
+        owner_ = &owner;
+        submitted_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                           Clock::now().time_since_epoch())
+                           .count();
+    }
+    void set_options(TaskOptions&& options) {
+        if (options.timeout)
+            throw std::invalid_argument(
+                "muster: TaskOptions::timeout is not available on a ProcessPoolExecutor");
+        name = std::move(options.name);
+        priority = options.priority;
+    }
+    void set_posted() noexcept { posted = true; }
+
+    StateBase& state() noexcept override { return *this; }
+
+    void keep_value(std::span<const std::byte> bytes) override {
+        if constexpr (std::is_void_v<R>) {
+            this->emplace_value();
+        } else {
+            Decoder in(bytes);
+            R value = detail::decode<R>(in);
+            in.template expect_end<R>();
+            this->emplace_value(std::move(value));
+        }
+    }
+    void keep_error(std::exception_ptr error) noexcept override {
+        this->emplace_error(std::move(error));
+    }
+
+    bool wait(const Deadline& deadline) noexcept override {
+        return this->done() || owner_->await(*this, deadline);
+    }
+    bool cancel() noexcept override {
+        if (!this->done() && owner_->cancel_remote(*this)) return true;
+        const Phase now = this->phase();
+        return now == Phase::cancelling || now == Phase::cancelled;
+    }
+    bool request_stop() noexcept override {
+        return takes_stop && !this->done() && owner_->stop_remote(*this);
+    }
+    [[nodiscard]] bool running() const noexcept override {
+        return this->phase() == Phase::settling ||
+               (this->phase() == Phase::pending && owner_->begun(*this));
+    }
+    [[nodiscard]] TaskOwner* owner() const noexcept override { return owner_; }
+
+  private:
+    ~RemoteTaskOf() override {
+        drop_work();
+        if (owner_) owner_->release();
+    }
+
+    /// Called once the record is nobody's: before the outcome is published.
+    void drop_work() noexcept override {
+        if (call.bytes != 0) encoder_->free_record(std::exchange(call, {}));
+    }
+
+    RemoteOwner* const encoder_;     // In whose memory the record lies.
+    RemoteOwner* owner_ = nullptr;   // Once it is accepted.
+};
+
+}  // namespace muster::detail

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <muster/detail/os.hpp>
+#include <muster/detail/process/pool_memory.hpp>
+#include <muster/detail/process/protocol.hpp>
+#include <muster/detail/process/remote_task.hpp>
+#include <muster/detail/process/worker_link.hpp>
+
+namespace muster::detail {
+
+/// A task in the engine's hands, with a reference that keeps it alive.
+struct TaskHandle {
+    Ref<StateBase> state;
+    RemoteTask* task = nullptr;
+};
+
+/// A result where the worker put it. Its bytes are good until the reader has moved on.
+struct ReceivedResult {
+    ResultHeader header;
+    std::span<const std::byte> bytes;
+    std::optional<std::size_t> large_slot;
+    TaskHandle handle;
+
+    [[nodiscard]] bool failed() const noexcept {
+        return header.kind == ResultHeader::Kind::exception ||
+               header.kind == ResultHeader::Kind::large_exception;
+    }
+};
+
+/// A worker did what no worker does: its memory was overwritten.
+struct CorruptWorker {};
+
+/// How to start the pool's workers.
+struct WorkerSpec {
+    std::string executable;
+    std::vector<std::string> arguments;
+    std::array<char, 64> process_name{};
+    os::ModuleId program;
+};
+
+/// The parent's end of one worker process: its channel, and which tasks it was handed.
+///
+/// Thread safety: none. The engine's lock guards the tasks; its receiving lock the results.
+struct WorkerHandle {
+    enum class Life { starting, ready, leaving, ended };
+
+    /// Starts the process. **Throws** `std::system_error`.
+    WorkerHandle(PoolMemory& pool, const os::Bell& bell, const WorkerSpec& spec)
+        : pool_{pool},
+          worker_bytes_{reserved_bytes()},
+          ring_offset_{pool.allocate(sizeof(TaskRing))},
+          ring_{*new (pool.place(ring_offset_)) TaskRing} {
+        const os::Fd memory = os::anonymous_memory("muster-worker", worker_bytes_);
+        memory_ = os::Mapping::read_write(memory, 0, worker_bytes_);
+        auto& page = *new (memory_.data()) WorkerPage;
+        page.nonce = os::random_nonce();
+        page.parent_pid = os::own_process_id();
+        page.task_ring = ring_offset_;
+        page.pool_bytes = pool.bytes();
+        page.worker_bytes = worker_bytes_;
+        page.process_name = spec.process_name;
+        page.program_id_size = static_cast<std::uint32_t>(spec.program.bytes.size());
+        std::copy(spec.program.bytes.begin(), spec.program.bytes.end(), page.program_id.begin());
+
+        auto [ours, theirs] = os::socket_pair();
+        lifeline = std::move(ours);
+        process = os::ChildProcess::start(
+            {.executable = spec.executable,
+             .arguments = spec.arguments,
+             .extra_environment = {std::string(worker_variable) + "=" + to_hex(page.nonce)},
+             .inherited = {theirs.get(), memory.get(), pool.fd().get(), bell.fd()}});
+    }
+    WorkerHandle(const WorkerHandle&) = delete;
+    WorkerHandle& operator=(const WorkerHandle&) = delete;
+    ~WorkerHandle() { pool_.free(ring_offset_, sizeof(TaskRing)); }
+
+    [[nodiscard]] WorkerPage& page() const noexcept {
+        return *std::launder(reinterpret_cast<WorkerPage*>(memory_.data()));
+    }
+
+    // --- handing out
+
+    [[nodiscard]] bool has_room() const noexcept {
+        const std::uint64_t behind = head_ - page().consumed.load(std::memory_order_acquire);
+        return behind < ring_slots && !slots_[head_ % ring_slots].task;
+    }
+
+    /// Puts a task into the ring; `wake` makes the worker see it.
+    void hand_out(TaskHandle handle) noexcept {
+        const std::size_t slot = head_ % ring_slots;
+        RemoteTask& task = *handle.task;
+        task.place = RemoteTask::Place::handed_out;
+        task.worker = this;
+        task.number = head_;
+        ring_.records[slot] = task.call.record;
+        slots_[slot] = std::move(handle);
+        ++in_flight;
+        page().claims[slot].store(claim_word(head_, Claim::offered), std::memory_order_relaxed);
+        // seq_cst: publishes the slot, and pairs with the worker's look before it sleeps.
+        ring_.head.store(++head_, std::memory_order_seq_cst);
+    }
+
+    void wake() noexcept {
+        if (page().asleep.load(std::memory_order_seq_cst) == 0) return;
+        page().asleep.store(0, std::memory_order_seq_cst);
+        os::wake_one(page().asleep, os::Sharing::processes);
+    }
+
+    void quit() noexcept {
+        life = Life::leaving;
+        ring_.quit.store(1, std::memory_order_seq_cst);
+        wake();
+    }
+
+    /// Takes a task back that the worker has not begun. Empty when it has.
+    TaskHandle recall(std::uint64_t number) noexcept {
+        TaskHandle& slot = slots_[number % ring_slots];
+        std::uint64_t offered = claim_word(number, Claim::offered);
+        if (!slot.task || slot.task->number != number ||
+            !page().claims[number % ring_slots].compare_exchange_strong(
+                offered, claim_word(number, Claim::recalled), std::memory_order_seq_cst))
+            return {};
+        return take(number);
+    }
+
+    /// Takes back up to `count` tasks that were not begun, the latest first.
+    template <typename Use>
+    void recall_latest(std::size_t count, Use use) {
+        const std::uint64_t oldest = head_ - std::min<std::uint64_t>(head_, ring_slots);
+        for (std::uint64_t number = head_; number > oldest && count > 0; --number) {
+            TaskHandle handle = recall(number - 1);
+            if (!handle.task) continue;
+            use(std::move(handle));
+            --count;
+        }
+    }
+
+    [[nodiscard]] bool begun(std::uint64_t number) const noexcept {
+        return page().claims[number % ring_slots].load(std::memory_order_acquire) ==
+               claim_word(number, Claim::begun);
+    }
+    [[nodiscard]] bool busy() const noexcept {
+        for (std::size_t i = 0; i < ring_slots; ++i)
+            if (slots_[i].task && begun(slots_[i].task->number)) return true;
+        return false;
+    }
+
+    /// Removes a task from its slot. Empty when there is none of that number.
+    TaskHandle take(std::uint64_t number) noexcept {
+        TaskHandle& slot = slots_[number % ring_slots];
+        if (!slot.task || slot.task->number != number) return {};
+        slot.task->place = RemoteTask::Place::nowhere;
+        slot.task->worker = nullptr;
+        --in_flight;
+        return std::exchange(slot, {});
+    }
+
+    /// Takes all that is left.
+    template <typename Use>
+    void take_rest(Use use) {
+        for (TaskHandle& slot : slots_)
+            if (slot.task) use(take(slot.task->number));
+    }
+
+    // --- receiving
+
+    [[nodiscard]] bool has_results() const noexcept {
+        return page().published.load(std::memory_order_seq_cst) != received_;
+    }
+
+    /// The next result, which stays in place until `finish_receiving`. Empty when there is none.
+    /// **Throws**: `CorruptWorker`.
+    std::optional<ReceivedResult> next_result() {
+        const std::uint64_t published = page().published.load(std::memory_order_acquire);
+        if (published - received_ > result_ring_bytes) throw CorruptWorker();
+        while (read_ != published) {
+            const std::size_t place = read_ % result_ring_bytes;
+            const std::size_t to_end = result_ring_bytes - place;
+            const std::uint64_t left = published - read_;
+            if (to_end < sizeof(ResultHeader)) {
+                skip(to_end, left);
+                continue;
+            }
+            ReceivedResult result;
+            // Read once: the worker could write here again.
+            std::memcpy(&result.header, ring() + place, sizeof result.header);
+            const std::size_t whole =
+                align_up(sizeof(ResultHeader) + std::size_t{result.header.size}, 16);
+            if (whole > to_end) throw CorruptWorker();
+            skip(whole, left);
+            if (result.header.kind == ResultHeader::Kind::padding) continue;
+            result.bytes = {ring() + place + sizeof(ResultHeader), result.header.size};
+            if (result.header.kind == ResultHeader::Kind::large_value ||
+                result.header.kind == ResultHeader::Kind::large_exception)
+                find_large(result);
+            return result;
+        }
+        return std::nullopt;
+    }
+
+    /// The results returned so far are read: their room is the worker's again.
+    void finish_receiving(std::span<const ReceivedResult> results) noexcept {
+        for (const ReceivedResult& result : results)
+            if (result.large_slot)
+                page().large_in_use[*result.large_slot].store(0, std::memory_order_release);
+        received_ = read_;
+        page().received.store(received_, std::memory_order_seq_cst);
+        wake();  // It may have waited for room.
+    }
+
+    /// What it was doing, for a message.
+    [[nodiscard]] const char* stage() const noexcept {
+        switch (page().stage.load(std::memory_order_relaxed)) {
+            case Stage::decoding: return "while it decoded the arguments of";
+            case Stage::encoding: return "while it encoded the result of";
+            default: return "while it ran";
+        }
+    }
+
+    os::ChildProcess process;
+    os::Fd lifeline;
+    Life life = Life::starting;
+    Deadline start_limit;
+    std::size_t in_flight = 0;
+    bool has_worked = false;       ///< At least one result came from it.
+    double task_ns = 0;            ///< How long its tasks take, the latest counting most.
+    std::string failure;           ///< Why it is being ended by us.
+
+  private:
+    [[nodiscard]] const std::byte* ring() const noexcept {
+        return memory_.data() + result_ring_offset;
+    }
+
+    void skip(std::size_t bytes, std::uint64_t left) {
+        if (bytes > left) throw CorruptWorker();
+        read_ += bytes;
+    }
+
+    void find_large(ReceivedResult& result) const {
+        LargeResult large;
+        if (result.bytes.size() != sizeof large) throw CorruptWorker();
+        std::memcpy(&large, result.bytes.data(), sizeof large);
+        if (large.slot >= large_slots || large.offset < large_results_offset ||
+            large.offset > worker_bytes_ || large.size > worker_bytes_ - large.offset)
+            throw CorruptWorker();
+        result.large_slot = large.slot;
+        result.bytes = {memory_.data() + large.offset, large.size};
+    }
+
+    PoolMemory& pool_;
+    std::size_t worker_bytes_;
+    Offset ring_offset_;
+    TaskRing& ring_;
+    os::Mapping memory_;
+    std::uint64_t head_ = 0;
+    std::array<TaskHandle, ring_slots> slots_;
+    std::uint64_t read_ = 0;
+    std::uint64_t received_ = 0;
+};
+
+}  // namespace muster::detail

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include <muster/detail/error_handler.hpp>
+#include <muster/detail/os.hpp>
+#include <muster/detail/process/exception_transport.hpp>
+#include <muster/detail/process/protocol.hpp>
+#include <muster/detail/process/remote_call.hpp>
+#include <muster/detail/process/result_writer.hpp>
+#include <muster/detail/process/worker_link.hpp>
+
+namespace muster::detail {
+
+/// A worker process: runs what its parent hands out, until there is no more or no parent.
+class WorkerMain {
+  public:
+    explicit WorkerMain(WorkerPage& page)
+        : page_{page},
+          pool_memory_{os::Mapping::read_only(static_cast<int>(Inherited::pool_memory), 0,
+                                              page.pool_bytes)},
+          worker_memory_{os::Mapping::read_write(static_cast<int>(Inherited::worker_memory), 0,
+                                                 page.worker_bytes)},
+          bell_{os::Fd(static_cast<int>(Inherited::bell))},
+          ring_{at<TaskRing>(page.task_ring)},
+          modules_{pool_memory_.data()},
+          large_{page, worker_memory_.data(), page.worker_bytes},
+          result_{large_},
+          results_{page, worker_memory_.data() + result_ring_offset, pool(), bell_} {}
+
+    /// Serves. Returns when the parent says that no further task comes.
+    void serve() {
+        watch_parent();
+        initialize();
+        send_to_parent(Packet::Kind::ready);
+        std::uint64_t number = 0;
+        while (wait_for(number)) {
+            std::uint64_t offered = claim_word(number, Claim::offered);
+            if (page_.claims[number % ring_slots].compare_exchange_strong(
+                    offered, claim_word(number, Claim::begun), std::memory_order_seq_cst))
+                run(number, at<Record>(ring_.records[number % ring_slots]));
+            page_.consumed.store(++number, std::memory_order_seq_cst);
+        }
+    }
+
+  private:
+    template <typename T>
+    const T& at(Offset offset) const noexcept {
+        return *reinterpret_cast<const T*>(pool_memory_.data() + offset);
+    }
+    [[nodiscard]] const PoolPage& pool() const noexcept { return at<PoolPage>(0); }
+
+    /// Waits until the task `number` is handed out. False when none will come.
+    bool wait_for(std::uint64_t number) {
+        const auto handed_out = [&] { return ring_.head.load(std::memory_order_seq_cst) != number; };
+        const auto quits = [&] { return ring_.quit.load(std::memory_order_seq_cst) != 0; };
+        const auto either = [&] { return handed_out() || quits(); };
+        while (!either())
+            if (!spin_until(either)) sleep_until_rung(page_, either);
+        return handed_out();
+    }
+
+    void run(std::uint64_t number, const Record& record) noexcept {
+        ResultHeader header;
+        header.number = number;
+        header.began_ns = now();
+        page_.begun_ns.store(header.began_ns, std::memory_order_relaxed);
+        begin(number, record);
+        const std::exception_ptr error = call(record);
+        end();
+        if (error) {
+            result_.clear();
+            encode_exception(result_, error);
+        }
+        header.ended_ns = now();
+        send(header, error != nullptr);
+    }
+
+    std::exception_ptr call(const Record& record) noexcept {
+        try {
+            page_.stage.store(Stage::decoding, std::memory_order_relaxed);
+            const std::uint64_t size = record.size;  // Once: the parent's memory stays as it is.
+            const auto* const bytes = reinterpret_cast<const std::byte*>(&record + 1);
+            Decoder arguments(std::span(bytes, size));
+            const auto thunk = reinterpret_cast<Thunk>(const_cast<void*>(modules_.decode(record.function)));
+            RemoteCall remote{arguments, modules_, stop_ ? &*stop_ : nullptr, result_, page_.stage};
+            thunk(remote);
+            return nullptr;
+        } catch (...) {
+            return std::current_exception();
+        }
+    }
+
+    void send(ResultHeader header, bool failed) {
+        if (result_.is_large()) {
+            header.kind = failed ? ResultHeader::Kind::large_exception : ResultHeader::Kind::large_value;
+            const LargeResult large = result_.take_large();
+            results_.publish(header, &large, sizeof large);
+        } else {
+            header.kind = failed ? ResultHeader::Kind::exception : ResultHeader::Kind::value;
+            results_.publish(header, result_.data, result_.size);
+            result_.clear();
+        }
+    }
+
+    void initialize() {
+        const Offset initializer = pool().initializer;
+        if (initializer == 0) return;
+        if (const std::exception_ptr error = call(at<Record>(initializer))) {
+            send_to_parent(Packet::Kind::initializer_failed, describe(error));
+            os::end_process(1);
+        }
+        result_.clear();
+    }
+
+    // --- requests to stop, and the end of the parent
+
+    void begin(std::uint64_t number, const Record& record) {
+        if (record.takes_stop == 0) return;
+        const std::lock_guard held(running_lock_);
+        stop_.emplace();
+        running_ = number;
+        // The parent sets this before it sends the packet, so one of the two is seen.
+        if (record.stop_requested.load(std::memory_order_seq_cst) != 0) stop_->request_stop();
+    }
+    void end() {
+        if (!stop_) return;
+        const std::lock_guard held(running_lock_);
+        running_.reset();
+        stop_.reset();
+    }
+
+    void watch_parent() {
+        std::thread([this] {
+            Packet packet;
+            try {
+                while (os::receive_packet(static_cast<int>(Inherited::lifeline),
+                                          std::as_writable_bytes(std::span(&packet, 1)))) {
+                    if (packet.kind == Packet::Kind::stop) request_stop(packet.number);
+                }
+            } catch (...) {  // The lifeline is broken: the same as cut.
+            }
+            os::end_own_group();  // The parent is gone, however it ended.
+        }).detach();
+    }
+    void request_stop(std::uint64_t number) {
+        std::optional<StopSource> source;
+        {
+            const std::lock_guard held(running_lock_);
+            if (running_ == number) source = stop_;
+        }
+        if (source) source->request_stop();  // Runs the task's stop callbacks.
+    }
+
+    static std::int64_t now() {
+        return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
+            .count();
+    }
+
+    WorkerPage& page_;
+    os::Mapping pool_memory_;
+    os::Mapping worker_memory_;
+    os::Bell bell_;
+    const TaskRing& ring_;
+    ModuleResolver modules_;
+    LargeResults large_;
+    ResultBuffer result_;
+    ResultWriter results_;
+    std::mutex running_lock_;
+    std::optional<std::uint64_t> running_;
+    std::optional<StopSource> stop_;
+};
+
+/// True if this program is the parent's.
+inline bool same_program(const WorkerPage& page) {
+    const os::ModuleId id = os::loaded_modules()->modules.front()->id();
+    return id.bytes.size() == page.program_id_size &&
+           std::memcmp(id.bytes.data(), page.program_id.data(), id.bytes.size()) == 0;
+}
+
+/// Serves the parent and ends the process.
+[[noreturn]] inline void serve_parent(WorkerPage& page) {
+    page.guard_passed.store(1, std::memory_order_seq_cst);
+    os::allow_background_output();
+    os::set_process_name(page.process_name.data());
+    if (!same_program(page)) {
+        send_to_parent(Packet::Kind::other_build);
+        os::end_process(1);
+    }
+    // Never destroyed: destructors that run at exit may still be asked about the worker, and the
+    // thread that watches the parent lives as long as the process.
+    auto& worker = *new WorkerMain(page);
+    worker.serve();
+    std::exit(EXIT_SUCCESS);
+}
+
+}  // namespace muster::detail

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <muster/entry_guard.hpp>
+#include <muster/errors.hpp>
+#include <muster/executor.hpp>
+#include <muster/future.hpp>
+#include <muster/inline_executor.hpp>
+#include <muster/process_pool_executor.hpp>
+#include <muster/promise.hpp>
+#include <muster/serialization.hpp>
+#include <muster/stats.hpp>
+#include <muster/stop_token.hpp>
+#include <muster/task.hpp>
+#include <muster/task_options.hpp>
+#include <muster/thread_pool_executor.hpp>
+#include <muster/version.hpp>
+#include <muster/wait.hpp>
+#include <muster/when.hpp>

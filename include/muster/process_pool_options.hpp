@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <muster/detail/os.hpp>
+#include <muster/detail/process/remote_call.hpp>
+
+namespace muster {
+
+/// How worker processes come to be.
+enum class StartMethod {
+    spawn  ///< The same program is started afresh. Safe in programs with threads.
+};
+
+/// What each worker process calls before its first task: `f`, or `{f, args...}`.
+/// The same may be given as to `submit`.
+class ProcessInitializer {
+  public:
+    /// Nothing.
+    ProcessInitializer() = default;
+
+    template <typename F, typename... Args>
+        requires(!std::same_as<std::remove_cvref_t<F>, ProcessInitializer>)
+    ProcessInitializer(F&& fn, Args&&... args) {  // Implicit: it is written as an option's value.
+        using Fn = std::decay_t<F>;
+        using Plan = detail::CallPlan<Fn, detail::Kept<Args>...>;
+        if constexpr (detail::check_crossable<Plan, Fn, detail::Kept<Args>...>()) {
+            encode_ = [call = std::tuple<Fn, detail::Kept<Args>...>(std::forward<F>(fn),
+                                                                    std::forward<Args>(args)...)](
+                          detail::PoolMemory& memory, detail::ModuleTable& modules) {
+                return std::apply(
+                    [&](const auto&... parts) {
+                        return detail::encode_call<Plan, Fn, detail::Kept<Args>...>(memory, modules,
+                                                                                   parts...);
+                    },
+                    call);
+            };
+        }
+    }
+
+    /// Encodes the call for the workers; nothing if there is none.
+    [[nodiscard]] detail::EncodedCall encode(detail::PoolMemory& memory,
+                                             detail::ModuleTable& modules) const {
+        return encode_ ? encode_(memory, modules) : detail::EncodedCall{};
+    }
+
+  private:
+    std::function<detail::EncodedCall(detail::PoolMemory&, detail::ModuleTable&)> encode_;
+};
+
+/// How a `ProcessPoolExecutor` is made.
+struct ProcessPoolOptions {
+    /// The CPUs that this process may use, affinity mask and cgroup quota counted, if left out.
+    std::size_t max_workers = detail::os::usable_cpus();
+    StartMethod start_method = StartMethod::spawn;
+    /// Called first in each worker. If it throws, the pool is broken: see `BrokenProcessPool`.
+    ProcessInitializer initializer = {};
+    /// Bounds the tasks accepted and not yet finished: `submit` then waits for room. 0: no bound.
+    std::size_t max_pending = 0;
+    /// How long a worker may take to reach `entry_guard()`.
+    std::chrono::nanoseconds start_timeout = std::chrono::seconds(10);
+    /// Another file of this same build to start in place of this program. Empty: this program.
+    std::string executable = {};
+    /// Gets what posted tasks and callbacks throw. If empty, a line goes to stderr.
+    std::function<void(std::exception_ptr)> on_error = {};
+};
+
+}  // namespace muster
