@@ -65,7 +65,7 @@ class ThreadEngine : public TaskOwner {
     }
 
     /// The executor is being destroyed.
-    virtual void retire() {
+    void retire() override {
         if (inherited()) return;  // Nothing of it can be used or freed here: its locks may be held.
         ExitDrain::withdraw(*this);
         shutdown(true, false);

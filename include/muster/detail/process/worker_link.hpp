@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdlib>
@@ -70,7 +71,7 @@ inline void send_to_parent(Packet::Kind kind, std::string_view text = {}) noexce
     Packet packet;
     packet.kind = kind;
     packet.text_size = static_cast<std::uint32_t>(std::min(text.size(), packet.text.size()));
-    std::memcpy(packet.text.data(), text.data(), packet.text_size);
+    std::copy_n(text.data(), packet.text_size, packet.text.data());
     try {
         (void)os::send_packet(static_cast<int>(Inherited::lifeline),
                               std::as_bytes(std::span(&packet, 1)));
