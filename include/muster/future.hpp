@@ -273,14 +273,17 @@ class Callback final : public Continuation {
 
 template <typename U, typename T, typename F, bool take>
 template <typename V>
-void ChainedState<U, T, F, take>::settle_with(Future<V>&& inner) {
+Continuation* ChainedState<U, T, F, take>::settle_with(Future<V>&& inner) {
     State<V>& state = FutureAccess::typed(inner);
+    if (static_cast<StateBase*>(&state) == this)
+        throw InvalidStateError("muster: the function given to then() returned its own future");
     {
         const std::lock_guard held(awaited_lock_);
         awaited_ = Ref<StateBase>(FutureAccess::share(inner));
     }
     passing_on_.store(true, std::memory_order_release);
-    state.add_continuation(*new PassOn<V>(Ref<ChainedState>::share(this)));
+    auto* const link = new PassOn<V>(Ref<ChainedState>::share(this));
+    return state.try_add_continuation(*link) ? nullptr : link->settle(state).callbacks;
 }
 
 }  // namespace detail

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <exception>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
 #include <utility>
 
 #include <muster/future.hpp>
@@ -55,28 +58,26 @@ class Promise {
     void set_result(detail::Stored<T> value)
         requires(!std::is_void_v<T>)
     {
-        begin("set_result");
+        const detail::Ref<PromiseState> state = begin("set_result");
         try {
-            state_->emplace_value(std::move(value));
+            state->emplace_value(std::move(value));
         } catch (...) {
-            state_->fail(std::current_exception());
+            state->fail(std::current_exception());
             return;
         }
-        state_->conclude(detail::Phase::succeeded);
+        state->conclude(detail::Phase::succeeded);
     }
     void set_result()
         requires std::is_void_v<T>
     {
-        begin("set_result");
-        state_->succeed({});
+        begin("set_result")->succeed({});
     }
 
     /// Gives an exception instead of a result. **Throws** as `set_result`, and
     /// `std::invalid_argument` for a null pointer.
     void set_exception(std::exception_ptr error) {
         if (!error) throw std::invalid_argument("muster: set_exception() needs an exception");
-        begin("set_exception");
-        state_->fail(std::move(error));
+        begin("set_exception")->fail(std::move(error));
     }
 
   private:
@@ -89,10 +90,13 @@ class Promise {
         return state_;
     }
 
-    void begin(const char* call) {
-        if (!owned()->begin_settling())
+    /// The state, kept alive: who is woken, or a callback, may destroy the promise meanwhile.
+    [[nodiscard]] detail::Ref<PromiseState> begin(const char* call) const {
+        detail::Ref<PromiseState> state = owned();
+        if (!state->begin_settling())
             throw InvalidStateError(std::string("muster: ") + call +
                                     "() on a promise that has an outcome already or was cancelled");
+        return state;
     }
 
     detail::Ref<PromiseState> state_;

@@ -36,7 +36,8 @@ struct WhenAny<AnyFuture> {
 
 namespace detail {
 
-/// A state that depends on several others. `Derived` says what to do when one of them is done.
+/// A state that depends on several others. `Derived` says what to do when one of them is done, and
+/// returns the callbacks to be run.
 template <typename R, typename Derived>
 class JoinState : public State<R> {
   public:
@@ -73,13 +74,13 @@ class JoinState : public State<R> {
     [[nodiscard]] std::size_t size() const noexcept { return inputs_.size(); }
 
   private:
-    struct Node final : Continuation {
-        Node() noexcept : Continuation(Kind::callback) {}
+    struct Node final : Link {
         JoinState* join = nullptr;
         std::size_t index = 0;
-        void run(StateBase& state) noexcept override {
-            const Ref<JoinState> self = Ref<JoinState>::adopt(join);
-            static_cast<Derived&>(*join).input_done(index, state);
+        Settled settle(StateBase& state) noexcept override {
+            Ref<JoinState> self = Ref<JoinState>::adopt(join);
+            Continuation* const callbacks = static_cast<Derived&>(*join).input_done(index, state);
+            return {std::move(self), callbacks};
         }
     };
 
@@ -96,25 +97,25 @@ class AllState final : public JoinState<R, AllState<R, Gather>> {
     AllState(std::vector<Ref<StateBase>> inputs, Gather gather)
         : Base(std::move(inputs)), missing_{this->size()}, gather_{std::move(gather)} {}
 
-    void input_done(std::size_t, StateBase& input) noexcept {
+    Continuation* input_done(std::size_t, StateBase& input) noexcept {
         if (input.phase() == Phase::cancelled) {
-            if (this->begin_settling()) this->conclude(Phase::cancelled);
+            if (this->begin_settling()) return this->publish(Phase::cancelled);
         } else if (std::exception_ptr error = input.error()) {
-            if (this->begin_settling()) this->fail(std::move(error));
+            if (this->begin_settling()) return this->publish_error(std::move(error));
         } else if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-            finish();
+            return finish();
         }
+        return nullptr;
     }
 
-    void finish() noexcept {
-        if (!this->begin_settling()) return;
+    Continuation* finish() noexcept {
+        if (!this->begin_settling()) return nullptr;
         try {
             this->emplace_value(gather_([this](std::size_t i) -> StateBase& { return this->input(i); }));
         } catch (...) {
-            this->fail(std::current_exception());
-            return;
+            return this->publish_error(std::current_exception());
         }
-        this->conclude(Phase::succeeded);
+        return this->publish(Phase::succeeded);
     }
 
   private:
@@ -132,8 +133,10 @@ class AnyState final : public JoinState<R, AnyState<R, Pick>> {
     AnyState(std::vector<Ref<StateBase>> inputs, Pick pick)
         : Base(std::move(inputs)), pick_{std::move(pick)} {}
 
-    void input_done(std::size_t index, StateBase&) noexcept {
-        if (this->begin_settling()) this->succeed(pick_(index));
+    Continuation* input_done(std::size_t index, StateBase&) noexcept {
+        if (!this->begin_settling()) return nullptr;
+        this->emplace_value(pick_(index));
+        return this->publish(Phase::succeeded);
     }
 
   private:
@@ -182,13 +185,15 @@ concept AFuture = requires { typename FutureValue<std::remove_cvref_t<F>>::type;
 ///
 ///     muster::Future<std::vector<int>> all = muster::when_all(futures);
 ///
-/// Values are copied, but moved out of an rvalue range, and when they cannot be copied.
+/// Values are copied, but moved out of an rvalue range, unless it is a view of somebody else's
+/// futures, and when they cannot be copied.
 template <FutureRange Range>
     requires detail::AFuture<std::ranges::range_value_t<Range>>
 auto when_all(Range&& futures) {
     using T = detail::ValueOf<std::ranges::range_value_t<Range>>;
     using R = std::conditional_t<std::is_void_v<T>, void, std::vector<detail::Presentable<T>>>;
-    constexpr bool move = !std::is_lvalue_reference_v<Range>;
+    constexpr bool move =
+        !std::is_lvalue_reference_v<Range> && !std::ranges::view<std::remove_cvref_t<Range>>;
     std::vector<detail::Ref<detail::StateBase>> inputs;
     for (auto&& future : futures)
         inputs.push_back(detail::Ref<detail::StateBase>(detail::FutureAccess::share(future)));

@@ -48,12 +48,11 @@ struct LinkResult<F, void, take> {
 /// The state of `future.then(fn)`: a link that runs `fn` when the future before it is done, and, if
 /// `fn` returns a future, passes that one's outcome on.
 template <typename U, typename T, typename F, bool take>
-class ChainedState final : public State<U>, private Continuation {
+class ChainedState final : public State<U>, private Link {
   public:
     template <typename Fn>
     ChainedState(Ref<State<T>> before, Fn&& fn)
-        : Continuation(Kind::callback),
-          owner_{before->owner()},
+        : owner_{before->owner()},
           awaited_{Ref<StateBase>(std::move(before))} {
         std::construct_at(&fn_, std::forward<Fn>(fn));
         if (owner_) owner_->retain();
@@ -81,14 +80,31 @@ class ChainedState final : public State<U>, private Continuation {
         return inner && inner->request_stop();
     }
     bool help() noexcept override {
-        const Ref<StateBase> state = awaited();
-        return state && state->help();
+        // Not link by link: a long chain would take too much stack.
+        Ref<StateBase> state = awaited();
+        while (state) {
+            Ref<StateBase> before = state->awaited();
+            if (!before) return state->help();
+            state = std::move(before);
+        }
+        return false;
     }
     Gate* gate_here() noexcept override {
         if (owner_)
             if (Gate* gate = owner_->gate_here()) return gate;
-        const Ref<StateBase> state = awaited();
-        return state ? state->gate_here() : nullptr;
+        Ref<StateBase> state = awaited();
+        while (state) {
+            if (TaskOwner* owner = state->owner())
+                if (Gate* gate = owner->gate_here()) return gate;
+            Ref<StateBase> before = state->awaited();
+            if (!before) return state->gate_here();
+            state = std::move(before);
+        }
+        return nullptr;
+    }
+    Ref<StateBase> awaited() noexcept override {
+        const std::lock_guard held(awaited_lock_);
+        return awaited_;
     }
     [[nodiscard]] TaskOwner* owner() const noexcept override { return owner_; }
 
@@ -102,33 +118,31 @@ class ChainedState final : public State<U>, private Continuation {
         if (std::exchange(has_fn_, false)) std::destroy_at(&fn_);
     }
 
-    [[nodiscard]] Ref<StateBase> awaited() noexcept {
-        const std::lock_guard held(awaited_lock_);
-        return awaited_;
-    }
     Ref<StateBase> stop_awaiting() noexcept {
         const std::lock_guard held(awaited_lock_);
         return std::move(awaited_);
     }
 
     // The future before is done.
-    void run(StateBase& state) noexcept override {
-        const Ref<ChainedState> self = Ref<ChainedState>::adopt(this);
+    Settled settle(StateBase& state) noexcept override {
+        Ref<ChainedState> self = Ref<ChainedState>::adopt(this);
         const Ref<StateBase> before = stop_awaiting();
-        if (!this->advance(Phase::pending, Phase::running)) return;  // Cancelled meanwhile.
+        if (!this->advance(Phase::pending, Phase::running)) return {};  // Cancelled meanwhile.
         auto& done = static_cast<State<T>&>(state);
+        Continuation* callbacks = nullptr;
         if (done.phase() == Phase::cancelled) {
             drop_work();
-            this->conclude(Phase::cancelled);
+            callbacks = this->publish(Phase::cancelled);
         } else if (std::exception_ptr error = done.error()) {
             drop_work();
-            this->fail(std::move(error));
+            callbacks = this->publish_error(std::move(error));
         } else {
-            call(done);
+            callbacks = call(done);
         }
+        return {std::move(self), callbacks};
     }
 
-    void call(State<T>& done) noexcept {
+    Continuation* call(State<T>& done) noexcept {
         using Result = typename LinkResult<F, T, take>::type;
         try {
             const auto invoke = [&]() -> decltype(auto) {
@@ -142,42 +156,44 @@ class ChainedState final : public State<U>, private Continuation {
             if constexpr (std::is_void_v<Result>) {
                 invoke();
                 drop_work();
-                this->succeed(Nothing{});
+                return settle_with(Nothing{});
             } else {
                 auto result = invoke();
                 drop_work();
-                settle_with(std::move(result));
+                return settle_with(std::move(result));
             }
         } catch (...) {
             drop_work();
-            this->fail(std::current_exception());
+            return this->publish_error(std::current_exception());
         }
     }
 
+    // These return the callbacks to be run, if the outcome is there.
     template <typename Result>
-    void settle_with(Result&& result) {
+    Continuation* settle_with(Result&& result) {
         this->emplace_value(std::move(result));
-        this->conclude(Phase::succeeded);
+        return this->publish(Phase::succeeded);
     }
     template <typename V>
-    void settle_with(Future<V>&& inner);
+    Continuation* settle_with(Future<V>&& inner);
 
     /// Waits for the future that `fn` returned.
     template <typename V>
-    class PassOn final : public Continuation {
+    class PassOn final : public Link {
       public:
-        explicit PassOn(Ref<ChainedState> outer)
-            : Continuation(Kind::callback), outer_{std::move(outer)} {}
-        void run(StateBase& state) noexcept override {
+        explicit PassOn(Ref<ChainedState> outer) : outer_{std::move(outer)} {}
+        Settled settle(StateBase& state) noexcept override {
             const std::unique_ptr<PassOn> self(this);
             const Ref<StateBase> inner = outer_->stop_awaiting();
             auto& done = static_cast<State<V>&>(state);
+            Continuation* callbacks = nullptr;
             if (done.phase() == Phase::cancelled)
-                outer_->conclude(Phase::cancelled);
+                callbacks = outer_->publish(Phase::cancelled);
             else if (std::exception_ptr error = done.error())
-                outer_->fail(std::move(error));
+                callbacks = outer_->publish_error(std::move(error));
             else
-                outer_->pass_on(done);
+                callbacks = outer_->pass_on(done);
+            return {std::move(outer_), callbacks};
         }
 
       private:
@@ -189,14 +205,14 @@ class ChainedState final : public State<U>, private Continuation {
     friend class PassOn;
 
     template <typename V>
-    void pass_on(State<V>& inner) noexcept {
+    Continuation* pass_on(State<V>& inner) noexcept {
         try {
             if constexpr (std::is_copy_constructible_v<Stored<V>>)
-                settle_with(Stored<V>(std::as_const(inner.value())));
+                return settle_with(Stored<V>(std::as_const(inner.value())));
             else
-                settle_with(Stored<V>(std::move(inner.take())));
+                return settle_with(Stored<V>(std::move(inner.take())));
         } catch (...) {
-            this->fail(std::current_exception());
+            return this->publish_error(std::current_exception());
         }
     }
 

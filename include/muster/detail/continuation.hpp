@@ -14,8 +14,8 @@ class StateBase;
 class Continuation {
   public:
     /// Immediate ones belong to waiters: short, no user code. They run before all others and never
-    /// move to another thread, so that a slow callback delays no wait.
-    enum class Kind : std::uint8_t { immediate, callback };
+    /// move to another thread, so that a slow callback delays no wait. Links are of type `Link`.
+    enum class Kind : std::uint8_t { immediate, callback, link };
 
     explicit Continuation(Kind kind) noexcept : kind_{kind} {}
     Continuation(const Continuation&) = delete;
@@ -25,6 +25,7 @@ class Continuation {
     virtual void run(StateBase& state) noexcept = 0;
 
     [[nodiscard]] bool immediate() const noexcept { return kind_ == Kind::immediate; }
+    [[nodiscard]] bool link() const noexcept { return kind_ == Kind::link; }
 
     Continuation* next = nullptr;
 

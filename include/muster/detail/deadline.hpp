@@ -11,21 +11,31 @@ using Clock = std::chrono::steady_clock;
 /// A moment of the steady clock, or no limit.
 using Deadline = std::optional<Clock::time_point>;
 
-/// The moment `timeout` from now. A time too long to be represented is no limit.
+/// Times are compared as these: converting hours::max() to nanoseconds would overflow.
+using FloatingSeconds = std::chrono::duration<double>;
+
+/// From here on a time is too long to be represented everywhere, and no limit: a century.
+inline constexpr FloatingSeconds endless{100.0 * 365 * 24 * 60 * 60};
+
+/// The moment `timeout` from now. A time too long to be represented is no limit; one that is not a
+/// number is none at all.
 template <typename Rep, typename Period>
 Deadline deadline_after(std::chrono::duration<Rep, Period> timeout) {
-    // Compared as floating seconds: converting hours::max() to nanoseconds first would overflow.
-    using Seconds = std::chrono::duration<double>;
+    if (FloatingSeconds(timeout) >= endless) return std::nullopt;
     const Clock::time_point now = Clock::now();
-    if (Seconds(timeout) >= Seconds(Clock::time_point::max() - now) / 2) return std::nullopt;
-    if (timeout <= timeout.zero()) return now;
+    if (!(timeout > timeout.zero())) return now;
     return now + std::chrono::ceil<Clock::duration>(timeout);
 }
 
 /// The steady clock's moment for a time point of any clock.
 template <typename OtherClock, typename Duration>
 Deadline deadline_at(std::chrono::time_point<OtherClock, Duration> when) {
-    return deadline_after(when - OtherClock::now());
+    const auto now = OtherClock::now();
+    const FloatingSeconds left =
+        FloatingSeconds(when.time_since_epoch()) - FloatingSeconds(now.time_since_epoch());
+    if (left >= endless) return std::nullopt;
+    if (!(left > -endless)) return Clock::now();
+    return deadline_after(when - now);
 }
 
 inline bool expired(const Deadline& deadline) { return deadline && *deadline <= Clock::now(); }

@@ -45,7 +45,7 @@ class GateContinuation final : public WaiterContinuation {
 /// Waits for a state that depends on work which may be submitted later. A worker of the pool in
 /// question looks at every new task whether it has to run that one itself.
 inline bool wait_composite(StateBase& state, const Deadline& deadline) noexcept {
-    state.help_while_possible();
+    state.help_while_possible(deadline);
     if (state.done()) return true;
     Gate* const gate = state.gate_here();
     if (!gate) return state.StateBase::wait(deadline);
@@ -53,7 +53,7 @@ inline bool wait_composite(StateBase& state, const Deadline& deadline) noexcept 
     state.add_continuation(node);
     gate->wait(
         [&] {
-            state.help_while_possible();
+            state.help_while_possible(deadline);
             return state.done();
         },
         deadline);

@@ -8,6 +8,7 @@
 #include <new>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <muster/detail/continuation.hpp>
 #include <muster/detail/deadline.hpp>
@@ -104,17 +105,17 @@ class StateBase {
         return callbacks;
     }
 
-    void run_callbacks(Continuation* callbacks) noexcept {
-        while (callbacks != nullptr) {
-            Continuation* const following = callbacks->next;
-            callbacks->run(*this);
-            callbacks = following;
-        }
-    }
+    /// Runs callbacks of this state, and those of the states that they settle, depth first and
+    /// without recursion: a chain may have any length.
+    void run_callbacks(Continuation* callbacks) noexcept;
 
     /// Runs `added` when the state is done: now, in this thread, if it is.
     void add_continuation(Continuation& added) noexcept {
         if (!continuations_.add(added)) added.run(*this);
+    }
+    /// False when the state is done: `added` is the caller's to run.
+    [[nodiscard]] bool try_add_continuation(Continuation& added) noexcept {
+        return continuations_.add(added);
     }
     bool remove_continuation(Continuation& unwanted) noexcept {
         return continuations_.remove(unwanted);
@@ -122,8 +123,10 @@ class StateBase {
 
     /// Blocks until done. False when the deadline passed first.
     virtual bool wait(const Deadline& deadline) noexcept {
-        help_while_possible();
-        return done() || spin_until([this] { return done(); }) || sleep_until_done(deadline);
+        help_while_possible(deadline);
+        if (done()) return true;
+        if (expired(deadline)) return false;
+        return spin_until([this] { return done(); }) || sleep_until_done(deadline);
     }
 
     [[nodiscard]] virtual bool running() const noexcept {
@@ -154,14 +157,18 @@ class StateBase {
     /// Where this thread, as a worker of a pool this state depends on, learns of new tasks; else null.
     virtual Gate* gate_here() noexcept { return nullptr; }
 
+    /// The state that this one, as a link of a chain, gets its outcome from; else null.
+    virtual Ref<StateBase> awaited() noexcept { return {}; }
+
     /// Where exceptions of callbacks go; null for the default, a line on stderr.
     [[nodiscard]] virtual TaskOwner* owner() const noexcept { return nullptr; }
 
     /// The exception of a failed state.
     [[nodiscard]] virtual std::exception_ptr error() const noexcept = 0;
 
-    void help_while_possible() noexcept {
-        while (!done() && help()) {
+    /// Once the deadline has passed nothing more is begun, so that a poll runs no task.
+    void help_while_possible(const Deadline& deadline) noexcept {
+        while (!done() && !expired(deadline) && help()) {
         }
     }
 
@@ -204,6 +211,63 @@ class StateBase {
     ContinuationList continuations_;
 };
 
+/// A state that has just been settled, and those of its callbacks that are to run.
+struct Settled {
+    Ref<StateBase> state;
+    Continuation* callbacks = nullptr;
+};
+
+/// A continuation that settles another state. That state's callbacks are run by whoever runs the
+/// link, and not from within it: see `StateBase::run_callbacks`.
+class Link : public Continuation {
+  public:
+    Link() noexcept : Continuation(Kind::link) {}
+
+    /// Runs once, after `state` is done, and disposes of itself.
+    [[nodiscard]] virtual Settled settle(StateBase& state) noexcept = 0;
+
+    void run(StateBase& state) noexcept final {
+        const Settled settled = settle(state);
+        if (settled.callbacks != nullptr) settled.state->run_callbacks(settled.callbacks);
+    }
+
+  protected:
+    ~Link() = default;
+};
+
+inline void StateBase::run_callbacks(Continuation* callbacks) noexcept {
+    StateBase* state = this;
+    Ref<StateBase> kept;
+    std::vector<Settled> later;  // Only used where a chain branches.
+    for (;;) {
+        while (callbacks != nullptr) {
+            Continuation* const first = std::exchange(callbacks, callbacks->next);
+            if (!first->link()) {
+                first->run(*state);
+                continue;
+            }
+            Settled settled = static_cast<Link*>(first)->settle(*state);
+            if (settled.callbacks == nullptr) continue;
+            if (callbacks != nullptr) {
+                try {
+                    later.push_back({Ref<StateBase>::share(state), callbacks});
+                } catch (...) {  // No memory: then this branch takes some stack.
+                    settled.state->run_callbacks(settled.callbacks);
+                    continue;
+                }
+            }
+            kept = std::move(settled.state);
+            state = kept.get();
+            callbacks = settled.callbacks;
+        }
+        if (later.empty()) return;
+        kept = std::move(later.back().state);
+        state = kept.get();
+        callbacks = later.back().callbacks;
+        later.pop_back();
+    }
+}
+
 struct Nothing {};
 
 /// How a result is kept: `void` as an empty value.
@@ -229,9 +293,12 @@ class State : public StateBase {
         emplace_value(std::move(value));
         conclude(Phase::succeeded);
     }
-    void fail(std::exception_ptr error) noexcept {
+    void fail(std::exception_ptr error) noexcept { run_callbacks(publish_error(std::move(error))); }
+
+    /// As `publish`, with an error as the outcome.
+    [[nodiscard]] Continuation* publish_error(std::exception_ptr error) noexcept {
         emplace_error(std::move(error));
-        conclude(Phase::failed);
+        return publish(Phase::failed);
     }
 
     /// Throws: unless the state succeeded and nobody has taken the value.

@@ -22,8 +22,6 @@ class WaitSet {
         : states_{std::move(states)}, nodes_{std::make_unique<Node[]>(states_.size())} {
         for (const Ref<StateBase>& state : states_) {
             if (state->done()) continue;
-            while (state->help() && !state->done()) {
-            }
             if (Gate* gate = state->gate_here()) gate_ = gate;
         }
         for (std::size_t i = 0; i < states_.size(); ++i) {
@@ -50,8 +48,9 @@ class WaitSet {
         const bool helps = gate_ != &own_gate_;
         return gate_->wait(
             [&] {
+                // One after the other and no more than needed: the next may wait for this thread.
                 for (std::size_t i = 0; helps && !reached() && i < states_.size(); ++i)
-                    if (states_[i]) states_[i]->help_while_possible();
+                    if (states_[i]) states_[i]->help_while_possible(deadline);
                 return reached();
             },
             deadline);
