@@ -3,13 +3,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
-#if __has_include(<muster/entry_guard.hpp>)
 #include <muster/entry_guard.hpp>
-#else
-namespace muster {
-inline void entry_guard() {}
-}  // namespace muster
-#endif
 
 int main(int argc, char** argv) {
     muster::entry_guard();
