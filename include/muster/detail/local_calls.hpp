@@ -80,7 +80,8 @@ struct LocalCalls {
     template <typename Executor, typename F, typename Range>
     static void for_each(Executor& executor, F&& fn, Range&& range) {
         if constexpr (std::ranges::random_access_range<Range> && std::ranges::sized_range<Range>) {
-            SharedLoop<std::decay_t<F>, Range> loop(fn, range, executor.max_workers());
+            std::decay_t<F> kept(std::forward<F>(fn));  // A function becomes a pointer to it.
+            SharedLoop<std::decay_t<F>, Range> loop(kept, range, executor.max_workers());
             loop.run(executor);
         } else {
             for ([[maybe_unused]] auto&& done : executor.map(fn, range)) {
@@ -142,7 +143,8 @@ struct LocalCalls {
 
         bool call(F& fn, std::size_t i) {
             try {
-                std::invoke(fn, std::as_const(first_[static_cast<Difference>(i)]));
+                const auto& element = first_[static_cast<Difference>(i)];  // Which may be a proxy.
+                std::invoke(fn, element);
                 return true;
             } catch (...) {
                 const std::lock_guard held(error_lock_);

@@ -86,8 +86,9 @@ class StateBase {
     /// The first half of `conclude`: returns the callbacks that are still to be run.
     [[nodiscard]] Continuation* publish(Phase outcome) noexcept {
         // Release: what the outcome is made of. Acquire side: every load of word_ in done().
+        // seq_cst: an executor that then looks for waiters of its own kind misses none.
         const std::uint32_t before =
-            word_.exchange(std::uint32_t(outcome), std::memory_order_acq_rel);
+            word_.exchange(std::uint32_t(outcome), std::memory_order_seq_cst);
         if (before & slept_on) os::wake_all(word_);
         Continuation* callbacks = nullptr;
         Continuation** end = &callbacks;

@@ -52,7 +52,7 @@ class Task : public State<R>, public Runnable {
     bool cancel() noexcept final {
         if (this->advance(Phase::pending, Phase::cancelling)) {
             this->drop_work();
-            owner_->conclude_cancelled(*this);
+            owner_->finish_cancelled(*this, this->publish(Phase::cancelled));
             return true;
         }
         const Phase now = this->phase();

@@ -104,10 +104,10 @@ class TaskOwner {
         runnable.run(context);
     }
 
-    /// Runs the callbacks of a cancelled task in this thread, and counts it.
-    virtual void conclude_cancelled(StateBase& task) noexcept {
+    /// Runs the callbacks of a task that was cancelled in this thread, and counts it.
+    virtual void finish_cancelled(StateBase& task, Continuation* callbacks) noexcept {
         const FrameGuard frame(*this, 1);
-        task.conclude(Phase::cancelled);
+        task.run_callbacks(callbacks);
         ledger_.cancel();
         ended(ledger_.common());
     }

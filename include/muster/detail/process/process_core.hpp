@@ -97,11 +97,16 @@ class ProcessCore : public RemoteOwner {
     }
 
     bool await(StateBase& task, const Deadline& deadline) noexcept override {
-        if (!inherited() && receiver_.load(std::memory_order_relaxed) != std::this_thread::get_id()) {
+        const bool is_receiving =
+            receiver_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+        if (inherited() || is_receiving) return task.sleep_until_done(deadline);
+        {
             const Receiver awake(*this);
             if (spin_until([&] { return task.done() || (try_receive(), task.done()); })) return true;
         }
-        return task.sleep_until_done(deadline);
+        // One of those who wait leads: the workers wake it, with no other thread in between.
+        const std::unique_lock leads(leading_, std::try_to_lock);
+        return leads ? lead(task, deadline) : task.sleep_until_done(deadline);
     }
 
   protected:
@@ -125,6 +130,7 @@ class ProcessCore : public RemoteOwner {
         Receiver(const Receiver&) = delete;
         Receiver& operator=(const Receiver&) = delete;
         ~Receiver() {
+            core_.memory_.page().bell_epoch.fetch_add(1, std::memory_order_seq_cst);
             // A worker that saw us did not ring, so the last one looks once more.
             if (core_.memory_.page().receivers.fetch_sub(1, std::memory_order_seq_cst) == 1)
                 core_.try_receive();
@@ -160,6 +166,7 @@ class ProcessCore : public RemoteOwner {
         cell.add(outcome == Phase::succeeded ? cell.completed : cell.failed, std::uint64_t{1});
         (void)handle.state->begin_settling();
         Continuation* const callbacks = handle.state->publish(outcome);
+        wake_leader(*handle.state);
         const std::exception_ptr unseen = handle.task->posted ? handle.state->error() : nullptr;
         if (!callbacks && !unseen) {
             ended(cell);
@@ -181,7 +188,9 @@ class ProcessCore : public RemoteOwner {
     void cancel(TaskHandle handle) noexcept {
         if (handle.task->call.bytes != 0) free_record(std::exchange(handle.task->call, {}));
         (void)handle.state->advance(Phase::pending, Phase::cancelling);
-        conclude_cancelled(*handle.state);
+        Continuation* const callbacks = handle.state->publish(Phase::cancelled);
+        wake_leader(*handle.state);
+        finish_cancelled(*handle.state, callbacks);
     }
 
     /// The ledger's cell of whoever holds `receiving_`.
@@ -191,6 +200,7 @@ class ProcessCore : public RemoteOwner {
     PoolMemory memory_;
     ModuleTable modules_{memory_};
     os::Bell bell_;
+    os::Bell leader_bell_;
     Dispatcher dispatcher_;
     CallbackThread callbacks_;
     MakeError broken_;  // Set when the pool is broken.
@@ -198,6 +208,33 @@ class ProcessCore : public RemoteOwner {
 
   private:
     static constexpr std::size_t batch = 64;
+
+    /// A task's outcome is published: the leader may be waiting for it.
+    void wake_leader(const StateBase& task) noexcept {
+        if (led_.load(std::memory_order_seq_cst) == &task) leader_bell_.ring();
+    }
+
+    /// Waits for a task at the leader's bell, receiving what comes for all. Requires: `leading_`.
+    bool lead(StateBase& task, const Deadline& deadline) noexcept {
+        PoolPage& page = memory_.page();
+        led_.exchange(&task, std::memory_order_seq_cst);
+        page.leader.store(1, std::memory_order_seq_cst);
+        while (!task.done() && !expired(deadline)) {
+            try_receive();
+            // Either we see the outcome, or who settles it sees us and rings.
+            if (task.done()) break;
+            os::Watch watch;
+            watch.add(leader_bell_.fd());
+            watch.wait(deadline);
+            const Receiver awake(*this);
+            leader_bell_.clear();
+            try_receive();
+        }
+        const Receiver awake(*this);  // Its end looks once more: the next ring is the manager's.
+        page.leader.store(0, std::memory_order_seq_cst);
+        led_.store(nullptr, std::memory_order_seq_cst);
+        return task.done();
+    }
 
     bool receive_from(WorkerHandle& worker) noexcept {
         if (worker.life == WorkerHandle::Life::ended || !worker.has_results()) return false;
@@ -254,6 +291,8 @@ class ProcessCore : public RemoteOwner {
 
     std::vector<ReceivedResult> received_;
     std::atomic<std::thread::id> receiver_{};
+    std::mutex leading_;
+    std::atomic<StateBase*> led_{nullptr};  // Who waits for it sleeps at leader_bell_.
 };
 
 }  // namespace muster::detail

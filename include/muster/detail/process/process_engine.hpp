@@ -182,7 +182,6 @@ class ProcessEngine : public ProcessCore {
                 watch_.add(worker->process.death_fd());
             }
             const Deadline limit = next_limit();
-            memory_.page().bell_epoch.fetch_add(1, std::memory_order_seq_cst);
             awake.reset();  // Looks once more at the results.
             watch_.wait(limit);
             awake.emplace(*this);
@@ -214,7 +213,7 @@ class ProcessEngine : public ProcessCore {
                 if (dispatcher_.live() >= wanted_workers()) return true;
             }
             try {
-                auto worker = std::make_unique<WorkerHandle>(memory_, bell_, spec_);
+                auto worker = std::make_unique<WorkerHandle>(memory_, bell_, leader_bell_, spec_);
                 worker->start_limit = deadline_after(start_timeout_);
                 const std::lock_guard held(mutex_);
                 respawned_ += dispatcher_.live() < level_ ? 1 : 0;

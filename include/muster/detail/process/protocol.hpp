@@ -68,8 +68,10 @@ struct PoolPage {
     Offset initializer = 0;  ///< A Record, or 0.
     /// How many threads of the parent are receiving results: then nobody has to ring the bell.
     alignas(64) std::atomic<std::uint32_t> receivers{0};
-    /// Changes whenever the parent lies down to wait for the bell, which needs one ring then.
+    /// Changes whenever one of them stops, after which one ring is enough for all that follows.
     std::atomic<std::uint32_t> bell_epoch{0};
+    /// Not 0 while a thread that waits for a result sleeps at a bell of its own: ring that one.
+    std::atomic<std::uint32_t> leader{0};
     alignas(64) std::atomic<std::uint32_t> module_count{0};
     std::array<Offset, most_modules> modules{};
 };

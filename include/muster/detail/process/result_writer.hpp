@@ -143,8 +143,9 @@ void sleep_until_rung(WorkerPage& page, Ready ready) {
 /// The worker's end of the result ring.
 class ResultWriter {
   public:
-    ResultWriter(WorkerPage& page, std::byte* ring, const PoolPage& pool, os::Bell& bell) noexcept
-        : page_{page}, ring_{ring}, pool_{pool}, bell_{bell} {}
+    ResultWriter(WorkerPage& page, std::byte* ring, const PoolPage& pool, os::Bell& bell,
+                 os::Bell& leader_bell) noexcept
+        : page_{page}, ring_{ring}, pool_{pool}, bell_{bell}, leader_bell_{leader_bell} {}
 
     /// Publishes a result. Once this returns, it is not lost if the worker dies.
     ///
@@ -187,20 +188,21 @@ class ResultWriter {
         }
     }
 
-    /// Rings once each time the parent lies down, and not while it is awake.
+    /// Rings once each time the parent stops receiving, and not while it does receive.
     void ring_bell() noexcept {
         if (pool_.receivers.load(std::memory_order_seq_cst) != 0) return;
         const std::uint32_t epoch = pool_.bell_epoch.load(std::memory_order_seq_cst);
         if (rung_ && rung_epoch_ == epoch) return;
         rung_ = true;
         rung_epoch_ = epoch;
-        bell_.ring();
+        (pool_.leader.load(std::memory_order_seq_cst) != 0 ? leader_bell_ : bell_).ring();
     }
 
     WorkerPage& page_;
     std::byte* ring_;
     const PoolPage& pool_;
     os::Bell& bell_;
+    os::Bell& leader_bell_;
     std::uint64_t written_ = 0;
     bool rung_ = false;
     std::uint32_t rung_epoch_ = 0;

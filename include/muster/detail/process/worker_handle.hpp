@@ -59,7 +59,8 @@ struct WorkerHandle {
     enum class Life { starting, ready, leaving, ended };
 
     /// Starts the process. **Throws** `std::system_error`.
-    WorkerHandle(PoolMemory& pool, const os::Bell& bell, const WorkerSpec& spec)
+    WorkerHandle(PoolMemory& pool, const os::Bell& bell, const os::Bell& leader_bell,
+                 const WorkerSpec& spec)
         : pool_{pool},
           worker_bytes_{reserved_bytes()},
           ring_offset_{pool.allocate(sizeof(TaskRing))},
@@ -82,7 +83,8 @@ struct WorkerHandle {
             {.executable = spec.executable,
              .arguments = spec.arguments,
              .extra_environment = {std::string(worker_variable) + "=" + to_hex(page.nonce)},
-             .inherited = {theirs.get(), memory.get(), pool.fd().get(), bell.fd()}});
+             .inherited = {theirs.get(), memory.get(), pool.fd().get(), bell.fd(),
+                           leader_bell.fd()}});
     }
     WorkerHandle(const WorkerHandle&) = delete;
     WorkerHandle& operator=(const WorkerHandle&) = delete;

@@ -17,7 +17,7 @@
 namespace muster::detail {
 
 /// Where a worker finds what it inherits.
-enum class Inherited : int { lifeline = 3, worker_memory, pool_memory, bell };
+enum class Inherited : int { lifeline = 3, worker_memory, pool_memory, bell, leader_bell };
 
 inline constexpr const char* worker_variable = "MUSTER_WORKER";
 
@@ -48,7 +48,8 @@ inline WorkerPage* find_worker_page() noexcept {
         std::memcpy(inside.data(), head.data() + sizeof magic, inside.size());
         if (magic != protocol_magic || to_hex(inside) != nonce) return nullptr;
         for (const Inherited fd : {Inherited::lifeline, Inherited::worker_memory,
-                                   Inherited::pool_memory, Inherited::bell})
+                                   Inherited::pool_memory, Inherited::bell,
+                                   Inherited::leader_bell})
             os::keep_from_children(static_cast<int>(fd));
         // Kept to the end of the process: who asks once more gets the same page.
         static os::Mapping& mapping =

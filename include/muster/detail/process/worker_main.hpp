@@ -34,11 +34,13 @@ class WorkerMain {
           worker_memory_{os::Mapping::read_write(static_cast<int>(Inherited::worker_memory), 0,
                                                  page.worker_bytes)},
           bell_{os::Fd(static_cast<int>(Inherited::bell))},
+          leader_bell_{os::Fd(static_cast<int>(Inherited::leader_bell))},
           ring_{at<TaskRing>(page.task_ring)},
           modules_{pool_memory_.data()},
           large_{page, worker_memory_.data(), page.worker_bytes},
           result_{large_},
-          results_{page, worker_memory_.data() + result_ring_offset, pool(), bell_} {}
+          results_{page, worker_memory_.data() + result_ring_offset, pool(), bell_,
+                   leader_bell_} {}
 
     /// Serves. Returns when the parent says that no further task comes.
     void serve() {
@@ -173,6 +175,7 @@ class WorkerMain {
     os::Mapping pool_memory_;
     os::Mapping worker_memory_;
     os::Bell bell_;
+    os::Bell leader_bell_;
     const TaskRing& ring_;
     ModuleResolver modules_;
     LargeResults large_;
