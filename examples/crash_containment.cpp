@@ -23,7 +23,8 @@ int main() {
 
     for (const auto& picture : decoded) {
         try {
-            std::cout << "decoded: " << picture.result() << '\n';
+            const int pixels = picture.result();
+            std::cout << "decoded: " << pixels << '\n';
         } catch (const muster::WorkerCrashed& crash) {
             std::cout << "its worker died with exit code " << crash.exit_code().value_or(-1)
                       << '\n';
