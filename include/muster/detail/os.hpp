@@ -16,6 +16,7 @@
 #include <muster/detail/posix/process.hpp>
 #include <muster/detail/posix/random.hpp>
 #include <muster/detail/posix/signal_name.hpp>
+#include <muster/detail/posix/type_name.hpp>
 #include <muster/detail/posix/watch.hpp>
 
 namespace muster::detail {

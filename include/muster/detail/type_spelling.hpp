@@ -56,12 +56,20 @@ inline void erase_function(std::string& text) {
     text.erase(0, begin);
 }
 
-/// `std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >` is
-/// `std::string`, and `(anonymous namespace)::run()::Failure` is `Failure`.
+/// Without what the standard library adds for its ABI: `std::ios_base::failure[abi:cxx11]` is
+/// `std::ios_base::failure`. Two different types keep two different names.
+inline std::string without_abi(std::string name) {
+    for (const std::string_view noise :
+         {"__cxx11::", "__1::", "__ndk1::", "__fs::", "[abi:cxx11]", "class ", "struct ", "enum "})
+        replace_all(name, noise, "");
+    return name;
+}
+
+/// `std::basic_string<char, std::char_traits<char>, std::allocator<char> >` is `std::string`, and
+/// `(anonymous namespace)::run()::Failure` is `Failure`.
 inline std::string spelled_by_programmers(std::string name) {
     for (const std::string_view noise :
-         {"(anonymous namespace)::", "`anonymous namespace'::", "`anonymous-namespace'::",
-          "__cxx11::", "__1::", "__ndk1::", "__fs::", "[abi:cxx11]", "class ", "struct ", "enum "})
+         {"(anonymous namespace)::", "`anonymous namespace'::", "`anonymous-namespace'::"})
         replace_all(name, noise, "");
     while (name.find("> >") != std::string::npos) replace_all(name, "> >", ">>");
     erase_arguments(name, ", std::char_traits<");
@@ -70,6 +78,8 @@ inline std::string spelled_by_programmers(std::string name) {
     replace_all(name, "std::basic_string<wchar_t>", "std::wstring");
     replace_all(name, "std::basic_string_view<char>", "std::string_view");
     erase_function(name);
+    if (constexpr std::string_view suffix = " const*"; name.ends_with(suffix))
+        name = "const " + name.substr(0, name.size() - suffix.size()) + "*";
     return name;
 }
 

@@ -3,11 +3,10 @@
 
 #include <muster/serialization.hpp>
 
+#include <atomic>
 #include <exception>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 namespace muster::detail {
 
@@ -26,20 +25,26 @@ struct ExceptionCodec {
     std::exception_ptr (*rebuild)(const std::string& what, Decoder& in);
 };
 
+template <typename E>
+std::exception_ptr make_with_text(const std::string& what, Decoder&) {
+    return std::make_exception_ptr(E(what));
+}
+
+template <typename E>
+std::exception_ptr make_default(const std::string&, Decoder&) {
+    return std::make_exception_ptr(E());
+}
+
 /// For a type that holds its what() and nothing more.
 template <typename E>
 constexpr ExceptionCodec text_codec(std::string_view name) {
-    return {name, nullptr, [](const std::string& what, Decoder&) {
-                return std::make_exception_ptr(E(what));
-            }};
+    return {name, nullptr, &make_with_text<E>};
 }
 
 /// For a type whose what() is always the same.
 template <typename E>
 constexpr ExceptionCodec plain_codec(std::string_view name) {
-    return {name, nullptr, [](const std::string&, Decoder&) {
-                return std::make_exception_ptr(E());
-            }};
+    return {name, nullptr, &make_default<E>};
 }
 
 /// Calls `write` with the exception as what it is.
@@ -58,5 +63,49 @@ E with_text(E exception, const std::string& what) {
     static_cast<Base&>(exception) = Base(what);
     return exception;
 }
+
+/// A codec that is known as long as this object lives: a variable of the module that wants it.
+///
+/// A module (the program, a shared library) may have its own list or share one, as its compiler
+/// flags for visibility have it. Who encodes or decodes asks the list of its own module: that of the
+/// code which submits the task, on both sides. A type that the list does not know arrives as
+/// `RemoteError`.
+///
+/// Thread safety: find() may run beside anything.
+class RegisteredCodec {
+  public:
+    explicit RegisteredCodec(const ExceptionCodec& codec)
+        : entry_{*new Entry{codec, entries.load(std::memory_order_relaxed)}} {
+        while (!entries.compare_exchange_weak(entry_.next, &entry_, std::memory_order_release,
+                                              std::memory_order_relaxed)) {
+        }
+    }
+    RegisteredCodec(const RegisteredCodec&) = delete;
+    RegisteredCodec& operator=(const RegisteredCodec&) = delete;
+    ~RegisteredCodec() { entry_.alive.store(false, std::memory_order_relaxed); }
+
+    /// The codec for this name; null if there is none.
+    static const ExceptionCodec* find(std::string_view name) noexcept {
+        // Acquire: pairs with the release in the constructor, so that the entry is seen whole.
+        for (const Entry* entry = entries.load(std::memory_order_acquire); entry != nullptr;
+             entry = entry->next) {
+            if (entry->alive.load(std::memory_order_relaxed) && entry->codec.name == name)
+                return &entry->codec;
+        }
+        return nullptr;
+    }
+
+  private:
+    /// Never freed, so that nobody has to wait for a reader: a library that is unloaded leaves it.
+    struct Entry {
+        ExceptionCodec codec;
+        const Entry* next;
+        std::atomic<bool> alive{true};
+    };
+
+    static inline constinit std::atomic<const Entry*> entries{nullptr};
+
+    Entry& entry_;
+};
 
 }  // namespace muster::detail
