@@ -3,6 +3,8 @@
 
 #include <condition_variable>
 #include <map>
+#include <memory>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -12,6 +14,8 @@
 namespace muster::detail {
 
 /// Tells tasks that their time limit has passed, from a thread that exists only once there is one.
+///
+/// May be destroyed in that thread: the last handle of a task may be the one it holds.
 class Timers {
   public:
     Timers() = default;
@@ -20,58 +24,66 @@ class Timers {
 
     ~Timers() {
         {
-            const std::lock_guard held(mutex_);
-            ending_ = true;
+            const std::lock_guard held(shared_->mutex);
+            shared_->ending = true;
         }
-        changed_.notify_one();
-        if (thread_.joinable()) thread_.join();
+        shared_->changed.notify_one();
+        if (!thread_.joinable()) return;
+        thread_.get_id() == std::this_thread::get_id() ? thread_.detach() : thread_.join();
     }
 
     /// Calls `task.expire()` at `when`.
     void add(Clock::time_point when, StateBase& task) {
-        const std::lock_guard held(mutex_);
-        const auto entry = waiting_.emplace(Key{when, &task}, Ref<StateBase>::share(&task)).first;
-        if (!thread_.joinable()) thread_ = std::thread([this] { serve(); });
-        if (entry == waiting_.begin()) changed_.notify_one();
+        const std::lock_guard held(shared_->mutex);
+        if (!thread_.joinable()) thread_ = std::thread([shared = shared_] { serve(*shared); });
+        auto& waiting = shared_->waiting;
+        const auto entry = waiting.emplace(Key{when, &task}, Ref<StateBase>::share(&task)).first;
+        if (entry == waiting.begin()) shared_->changed.notify_one();
     }
 
     /// Takes it back. A call that has begun goes on.
     void remove(Clock::time_point when, StateBase& task) noexcept {
         Ref<StateBase> dropped;  // Released after the lock.
-        const std::lock_guard held(mutex_);
-        const auto entry = waiting_.find(Key{when, &task});
-        if (entry == waiting_.end()) return;
+        const std::lock_guard held(shared_->mutex);
+        const auto entry = shared_->waiting.find(Key{when, &task});
+        if (entry == shared_->waiting.end()) return;
         dropped = std::move(entry->second);
-        waiting_.erase(entry);
+        shared_->waiting.erase(entry);
     }
 
   private:
     using Key = std::pair<Clock::time_point, StateBase*>;
 
-    void serve() {
-        std::unique_lock held(mutex_);
-        while (!ending_) {
-            if (waiting_.empty()) {
-                changed_.wait(held);
+    struct Shared {
+        std::mutex mutex;
+        std::condition_variable changed;
+        std::map<Key, Ref<StateBase>> waiting;
+        bool ending = false;
+    };
+
+    static void serve(Shared& shared) {
+        std::unique_lock held(shared.mutex);
+        while (!shared.ending) {
+            if (shared.waiting.empty()) {
+                shared.changed.wait(held);
                 continue;
             }
-            const auto first = waiting_.begin();
-            if (Clock::now() < first->first.first) {
-                changed_.wait_until(held, Clock::time_point(first->first.first));
+            const auto first = shared.waiting.begin();
+            const Clock::time_point when = first->first.first;
+            if (Clock::now() < when) {
+                shared.changed.wait_until(held, when);
                 continue;
             }
-            const Ref<StateBase> task = std::move(first->second);
-            waiting_.erase(first);
+            Ref<StateBase> task = std::move(first->second);
+            shared.waiting.erase(first);
             held.unlock();
             task->expire();
+            task = {};
             held.lock();
         }
     }
 
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::map<Key, Ref<StateBase>> waiting_;
-    bool ending_ = false;
+    std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
     std::thread thread_;
 };
 

@@ -43,6 +43,13 @@ inline void allow_background_output() noexcept {
     (void)MUSTER_SYSCALL(sigaction)(SIGTTOU, &ignore, nullptr);
 }
 
+/// The application's signal handlers run in its own threads, not in the calling one.
+inline void leave_signals_to_others() noexcept {
+    ::sigset_t all;
+    ::sigfillset(&all);
+    (void)MUSTER_SYSCALL(pthread_sigmask)(SIG_BLOCK, &all, nullptr);
+}
+
 [[noreturn]] inline void end_process(int code) noexcept { MUSTER_SYSCALL(_exit)(code); }
 
 /// Ends this worker and all that it started, at once.

@@ -4,7 +4,9 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -12,50 +14,68 @@ namespace muster::detail {
 
 /// Runs users' callbacks one after the other in a thread of its own, which starts with the first.
 /// So one that blocks delays others, but no result.
+///
+/// May be destroyed by one of its own callbacks; those that still wait are run all the same.
 class CallbackThread {
   public:
     CallbackThread() = default;
     CallbackThread(const CallbackThread&) = delete;
     CallbackThread& operator=(const CallbackThread&) = delete;
-    ~CallbackThread() { end(); }
+    ~CallbackThread() {
+        {
+            const std::lock_guard held(shared_->mutex);
+            shared_->ending = true;
+        }
+        shared_->changed.notify_one();
+        if (!thread_.joinable()) return;
+        thread_.get_id() == std::this_thread::get_id() ? thread_.detach() : thread_.join();
+    }
 
     void post(std::function<void()> callback) {
         {
-            const std::lock_guard held(mutex_);
-            waiting_.push_back(std::move(callback));
-            if (!thread_.joinable()) thread_ = std::thread([this] { serve(); });
+            std::unique_lock held(shared_->mutex);
+            if (!thread_.joinable() && !start()) {
+                held.unlock();
+                callback();  // No thread can be had: late is better than never.
+                return;
+            }
+            shared_->waiting.push_back(std::move(callback));
         }
-        changed_.notify_one();
-    }
-
-    /// Runs what waits, then ends the thread. Not to be called by a callback.
-    void end() noexcept {
-        {
-            const std::lock_guard held(mutex_);
-            ending_ = true;
-        }
-        changed_.notify_one();
-        if (thread_.joinable()) thread_.join();
+        shared_->changed.notify_one();
     }
 
   private:
-    void serve() {
-        std::unique_lock held(mutex_);
+    struct Shared {
+        std::mutex mutex;
+        std::condition_variable changed;
+        std::deque<std::function<void()>> waiting;
+        bool ending = false;
+    };
+
+    bool start() noexcept {
+        try {
+            thread_ = std::thread([shared = shared_] { serve(*shared); });
+            return true;
+        } catch (const std::system_error&) {
+            return false;
+        }
+    }
+
+    static void serve(Shared& shared) {
+        std::unique_lock held(shared.mutex);
         for (;;) {
-            changed_.wait(held, [this] { return ending_ || !waiting_.empty(); });
-            if (waiting_.empty()) return;
-            const std::function<void()> callback = std::move(waiting_.front());
-            waiting_.pop_front();
+            shared.changed.wait(held, [&] { return shared.ending || !shared.waiting.empty(); });
+            if (shared.waiting.empty()) return;
+            std::function<void()> callback = std::move(shared.waiting.front());
+            shared.waiting.pop_front();
             held.unlock();
             callback();
+            callback = nullptr;
             held.lock();
         }
     }
 
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::deque<std::function<void()>> waiting_;
-    bool ending_ = false;
+    std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
     std::thread thread_;
 };
 

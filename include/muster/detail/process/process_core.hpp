@@ -57,6 +57,7 @@ class ProcessCore : public RemoteOwner {
     }
 
     bool cancel_remote(RemoteTask& task) noexcept override {
+        if (inherited()) return false;  // The task is the other process's, and its worker too.
         TaskHandle handle;
         {
             const std::lock_guard held(mutex_);
@@ -69,6 +70,7 @@ class ProcessCore : public RemoteOwner {
     }
 
     bool stop_remote(RemoteTask& task) noexcept override {
+        if (inherited()) return false;
         const std::lock_guard held(mutex_);
         if (task.place == RemoteTask::Place::nowhere) return false;
         memory_.at<Record>(task.call.record)->stop_requested.store(1, std::memory_order_seq_cst);
@@ -88,6 +90,7 @@ class ProcessCore : public RemoteOwner {
     }
 
     [[nodiscard]] bool begun(const RemoteTask& task) const noexcept override {
+        if (inherited()) return false;
         const std::lock_guard held(mutex_);
         return task.place == RemoteTask::Place::handed_out && task.worker->begun(task.number);
     }
@@ -97,9 +100,7 @@ class ProcessCore : public RemoteOwner {
     }
 
     bool await(StateBase& task, const Deadline& deadline) noexcept override {
-        const bool is_receiving =
-            receiver_.load(std::memory_order_relaxed) == std::this_thread::get_id();
-        if (inherited() || is_receiving) return task.sleep_until_done(deadline);
+        if (inherited() || receiving_here()) return task.sleep_until_done(deadline);
         {
             const Receiver awake(*this);
             if (spin_until([&] { return task.done() || (try_receive(), task.done()); })) return true;
@@ -130,24 +131,29 @@ class ProcessCore : public RemoteOwner {
         Receiver(const Receiver&) = delete;
         Receiver& operator=(const Receiver&) = delete;
         ~Receiver() {
-            core_.memory_.page().bell_epoch.fetch_add(1, std::memory_order_seq_cst);
-            // A worker that saw us did not ring, so the last one looks once more.
-            if (core_.memory_.page().receivers.fetch_sub(1, std::memory_order_seq_cst) == 1)
-                core_.try_receive();
+            PoolPage& page = core_.memory_.page();
+            page.bell_epoch.fetch_add(1, std::memory_order_seq_cst);
+            page.receivers.fetch_sub(1, std::memory_order_seq_cst);
+            core_.try_receive();  // A worker that saw us did not ring.
         }
 
       private:
         ProcessCore& core_;
     };
 
-    /// Receives what is there, unless another thread does.
-    bool try_receive() noexcept {
-        const std::unique_lock held(receiving_, std::try_to_lock);
-        return held && receive();
+    /// Receives what is there. If another thread does that, it will look once more for us.
+    void try_receive() noexcept {
+        look_again_.store(true, std::memory_order_seq_cst);
+        while (look_again_.load(std::memory_order_seq_cst)) {
+            const std::unique_lock held(receiving_, std::try_to_lock);
+            if (!held) return;
+            look_again_.store(false, std::memory_order_seq_cst);
+            receive();
+        }
     }
 
     /// Receives all that the workers have published. Requires: `receiving_` is held.
-    bool receive() noexcept {
+    void receive() noexcept {
         receiver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
         bool any = false;
         // Workers come and go only under receiving_, so the list stays as it is.
@@ -155,7 +161,6 @@ class ProcessCore : public RemoteOwner {
             while (receive_from(*dispatcher_.workers[i])) any = true;
         receiver_.store({}, std::memory_order_relaxed);
         if (any) out_of_work(cell_);
-        return any;
     }
 
     // --- settling
@@ -291,6 +296,7 @@ class ProcessCore : public RemoteOwner {
 
     std::vector<ReceivedResult> received_;
     std::atomic<std::thread::id> receiver_{};
+    std::atomic<bool> look_again_{false};
     std::mutex leading_;
     std::atomic<StateBase*> led_{nullptr};  // Who waits for it sleeps at leader_bell_.
 };

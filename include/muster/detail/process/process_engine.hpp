@@ -60,7 +60,7 @@ class ProcessEngine : public ProcessCore {
         maybe_quiet();
         // A callback that shuts its own pool down would wait for itself.
         if (!wait || tasks_here() != 0) return;
-        TaskOwner::wait_idle(std::nullopt);
+        wait_idle(std::nullopt);
         join();
     }
 
@@ -73,7 +73,8 @@ class ProcessEngine : public ProcessCore {
     }
 
     bool wait_idle(const Deadline& deadline) override {
-        return inherited() || TaskOwner::wait_idle(deadline);
+        // A result that is decoded may end the program, which then waits for this pool.
+        return inherited() || receiving_here() || TaskOwner::wait_idle(deadline);
     }
 
     void throw_if_unusable() const override {
@@ -87,6 +88,7 @@ class ProcessEngine : public ProcessCore {
     }
 
     [[nodiscard]] ProcessPoolStats stats() const {
+        if (inherited()) return {TaskOwner::stats(), 0, 0, {}};
         const std::lock_guard held(mutex_);
         ProcessPoolStats all{TaskOwner::stats(), crashed_, respawned_, {}};
         for (const auto& worker : dispatcher_.workers) {
@@ -166,13 +168,15 @@ class ProcessEngine : public ProcessCore {
     void join() noexcept {
         const std::lock_guard held(join_lock_);
         if (!manager_.joinable()) return;
-        manager_.get_id() == std::this_thread::get_id() ? manager_.detach() : manager_.join();
+        // The manager waits for the end of all tasks, so a callback of one cannot wait for it.
+        tasks_here() != 0 ? manager_.detach() : manager_.join();
     }
 
     // --- the manager
 
     void manage() noexcept {
         os::set_thread_name("muster-manager");
+        os::leave_signals_to_others();
         std::optional<Receiver> awake(std::in_place, *this);
         while (start_workers()) {
             watch_.clear();
@@ -342,8 +346,8 @@ class ProcessEngine : public ProcessCore {
         if (life == Life::leaving || broken_) return;
         if (worker.has_worked || !crashed.empty()) {
             failures_ = 0;
-        } else if (life == Life::starting && status.exit_code == 0) {
-            guard_missed();  // Its main has ended.
+        } else if (life == Life::starting && status.exit_code && !worker.page().guard_passed.load()) {
+            guard_missed();  // Its main has ended, or another program's.
         } else if (++failures_ >= most_failures) {
             break_pool([end = describe_end(status)] {
                 return std::make_exception_ptr(BrokenProcessPool(
