@@ -77,6 +77,9 @@ inline std::string spelled_by_programmers(std::string name) {
     replace_all(name, "std::basic_string<char>", "std::string");
     replace_all(name, "std::basic_string<wchar_t>", "std::wstring");
     replace_all(name, "std::basic_string_view<char>", "std::string_view");
+    for (const std::string_view nested : {"std::_Nested_exception<", "std::__nested<"})
+        if (name.starts_with(nested) && name.ends_with('>'))  // Of std::throw_with_nested().
+            name = name.substr(nested.size(), name.size() - nested.size() - 1);
     erase_function(name);
     if (constexpr std::string_view suffix = " const*"; name.ends_with(suffix))
         name = "const " + name.substr(0, name.size() - suffix.size()) + "*";

@@ -18,7 +18,12 @@
 #include <typeinfo>
 #include <utility>
 #include <variant>
+#include <version>
+#ifdef __cpp_lib_format
+#include <format>
+#endif
 
+#include <muster/detail/process/exception_code.hpp>
 #include <muster/detail/process/exception_codec.hpp>
 #include <muster/errors.hpp>
 
@@ -26,31 +31,6 @@ namespace muster::detail {
 
 // The exceptions that every process pool knows: those of muster, and those of the standard library
 // whose headers cost nothing beside what is included anyway.
-
-/// The categories that are the same object in every process. The order is the format.
-inline const std::error_category& known_category(unsigned index) noexcept {
-    if (index == 0) return std::generic_category();
-    if (index == 1) return std::system_category();
-    return std::iostream_category();
-}
-inline constexpr unsigned known_categories = 3;
-
-/// Writes a code. False if its category is a user's, which only its own program could rebuild.
-inline bool write_code(Encoder& out, const std::error_code& code) {
-    for (unsigned index = 0; index < known_categories; ++index) {
-        if (code.category() != known_category(index)) continue;
-        out.write_byte(index);
-        detail::encode(out, code.value());
-        return true;
-    }
-    return false;
-}
-
-inline std::error_code read_code(Decoder& in) {
-    const unsigned index = in.read_byte<std::error_code>();
-    if (index >= known_categories) Decoder::fail("std::error_code", "there is no such category");
-    return {detail::decode<int>(in), known_category(index)};
-}
 
 template <typename E>
 bool write_code_of(Encoder& out, const E& error) {
@@ -159,6 +139,9 @@ inline constexpr std::array core_exceptions{
     plain_codec<std::bad_optional_access>("std::bad_optional_access"),
     plain_codec<std::bad_any_cast>("std::bad_any_cast"),
     ExceptionCodec{"std::bad_variant_access", nullptr, &make_bad_variant_access},
+#ifdef __cpp_lib_format
+    text_codec<std::format_error>("std::format_error"),
+#endif
     text_codec<Error>("muster::Error"),
     text_codec<CancelledError>("muster::CancelledError"),
     text_codec<TimeoutError>("muster::TimeoutError"),
