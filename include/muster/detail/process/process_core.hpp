@@ -141,6 +141,11 @@ class ProcessCore : public RemoteOwner {
         ProcessCore& core_;
     };
 
+    /// True while this thread decodes results: then it must not wait for any.
+    [[nodiscard]] bool receiving_here() const noexcept {
+        return receiver_.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    }
+
     /// Receives what is there. If another thread does that, it will look once more for us.
     void try_receive() noexcept {
         look_again_.store(true, std::memory_order_seq_cst);

@@ -168,8 +168,9 @@ class ProcessEngine : public ProcessCore {
     void join() noexcept {
         const std::lock_guard held(join_lock_);
         if (!manager_.joinable()) return;
-        // The manager waits for the end of all tasks, so a callback of one cannot wait for it.
-        tasks_here() != 0 ? manager_.detach() : manager_.join();
+        // The manager waits for the end of all tasks, so a callback of one cannot wait for it; nor
+        // can whoever decodes a result, be it the manager itself.
+        tasks_here() != 0 || receiving_here() ? manager_.detach() : manager_.join();
     }
 
     // --- the manager
