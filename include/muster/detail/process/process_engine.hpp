@@ -258,10 +258,15 @@ class ProcessEngine : public ProcessCore {
         }
     }
 
+    /// The initializer, which comes after the guard, may take its time.
+    static bool is_starting(const WorkerHandle& worker) noexcept {
+        return worker.life == Life::starting && !worker.past_guard();
+    }
+
     [[nodiscard]] Deadline next_limit() const {
         Deadline limit;
         for (const auto& worker : dispatcher_.workers) {
-            if (worker->life == Life::starting) limit = earlier(limit, worker->start_limit);
+            if (is_starting(*worker)) limit = earlier(limit, worker->start_limit);
             // Without a descriptor that says so, a death is looked for from time to time.
             if (worker->process.death_fd() == -1 && !worker->lifeline)
                 limit = earlier(limit, deadline_after(std::chrono::milliseconds(10)));
@@ -271,7 +276,7 @@ class ProcessEngine : public ProcessCore {
 
     void attend(WorkerHandle& worker, bool lifeline, bool death) {
         if (lifeline) read_lifeline(worker);
-        if (worker.life == Life::starting && expired(worker.start_limit)) {
+        if (is_starting(worker) && expired(worker.start_limit)) {
             worker.failure = "it was not there within start_timeout";
             worker.process.kill_group();
             guard_missed();

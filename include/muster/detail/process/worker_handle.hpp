@@ -94,6 +94,10 @@ struct WorkerHandle {
         return *std::launder(reinterpret_cast<WorkerPage*>(memory_.data()));
     }
 
+    [[nodiscard]] bool past_guard() const noexcept {
+        return page().guard_passed.load(std::memory_order_seq_cst) != 0;
+    }
+
     // --- handing out
 
     [[nodiscard]] bool has_room() const noexcept {

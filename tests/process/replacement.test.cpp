@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency timeout=120
+// Workers that end are replaced, unless none can start; and nothing of any of them is left behind.
+#include <muster/process_pool_executor.hpp>
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "posix/descriptors.hpp"
+#include "support/program.hpp"
+#include "support/task_gate.hpp"
+
+namespace {
+
+using muster::ProcessPoolExecutor;
+using muster::test::children_of;
+using muster::test::open_descriptors;
+using muster::test::TaskGate;
+using namespace std::chrono_literals;
+
+int own_pid() { return static_cast<int>(::getpid()); }
+
+std::set<std::string> shared_memory() {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm"))
+        names.insert(entry.path().filename().string());
+    return names;
+}
+
+template <typename Error>
+std::string message_of(muster::Future<int> future) {
+    REQUIRE(future.wait_for(30s));
+    try {
+        return "no error but " + std::to_string(future.result());
+    } catch (const Error& error) {
+        return error.what();
+    }
+}
+
+}  // namespace
+
+TEST_CASE("a worker that is killed while it is idle costs no task and is replaced") {
+    ProcessPoolExecutor pool(1);
+    int pid = pool.submit(own_pid).result();
+    for (int i = 1; i <= 5; ++i) {
+        CHECK(pool.stats().pids == std::vector<int>{pid});
+        ::kill(pid, SIGKILL);
+        CHECK(muster::test::ends(pid));
+        const int next = pool.submit(own_pid).result();
+        CHECK(next != pid);
+        pid = next;
+        pool.wait_idle();
+        CHECK(pool.stats().respawned == static_cast<std::size_t>(i));
+        CHECK(pool.stats().crashed == 0);
+    }
+}
+
+TEST_CASE("a replacement does not wait for a task") {
+    ProcessPoolExecutor pool(1);
+    const int pid = pool.submit(own_pid).result();
+    ::kill(pid, SIGKILL);
+    const auto limit = std::chrono::steady_clock::now() + 30s;
+    for (std::vector<int> pids; pids.empty() || pids[0] == pid; pids = pool.stats().pids) {
+        REQUIRE(std::chrono::steady_clock::now() < limit);
+        std::this_thread::yield();
+    }
+}
+
+TEST_CASE("workers that are killed again and again before their first task run it in the end") {
+    ProcessPoolExecutor pool(1);
+    int pid = pool.submit(own_pid).result();
+    for (int i = 0; i < 10; ++i) {
+        ::kill(pid, SIGKILL);
+        pid = pool.submit(own_pid).result();
+    }
+}
+
+TEST_CASE("workers that end three times before they are ready break the pool, which says why") {
+    struct Case {
+        void (*initializer)();
+        std::string words;
+    };
+    for (const Case& end : {Case{[] { ::_exit(9); }, "left with exit code 9"},
+                            Case{[] { std::exit(5); }, "left with exit code 5"},
+                            Case{[] { ::raise(SIGKILL); }, "was ended by SIGKILL"}}) {
+        CAPTURE(end.words);
+        ProcessPoolExecutor pool({.max_workers = 2, .initializer = end.initializer});
+        auto first = pool.submit([] { return 1; });
+        auto second = pool.submit([] { return 2; });
+        for (const auto& future : {first, second}) {
+            const std::string message = message_of<muster::BrokenProcessPool>(future);
+            CHECK_MESSAGE(message.find(end.words) != std::string::npos, message);
+        }
+        const std::string later =
+            message_of<muster::BrokenProcessPool>(pool.submit([] { return 3; }));
+        CHECK_MESSAGE(later.find(end.words) != std::string::npos, later);
+        pool.post([] {});
+        pool.wait_idle();
+        pool.shutdown();
+        CHECK(pool.stats().failed == 4);
+        CHECK_THROWS_AS((void)pool.submit([] { return 4; }), muster::ShutdownError);
+    }
+}
+
+TEST_CASE("a program that cannot be started breaks the pool, which names it") {
+    ProcessPoolExecutor pool({.max_workers = 1, .executable = "/nowhere/at/all"});
+    const std::string message = message_of<muster::BrokenProcessPool>(pool.submit([] { return 1; }));
+    CHECK_MESSAGE(message.find("/nowhere/at/all") != std::string::npos, message);
+}
+
+TEST_CASE("an initializer runs once in each worker, with its arguments") {
+    static std::atomic<int> value{0};  // Each worker has its own.
+    ProcessPoolExecutor pool({.max_workers = 2,
+                              .initializer = {[](int x, const std::string& s) {
+                                                  value += x + static_cast<int>(s.size());
+                                              },
+                                              40, "ab"}});
+    for (int round = 0; round < 2; ++round) {
+        const TaskGate gate;
+        std::vector<muster::Future<int>> values;
+        for (int i = 0; i < 2; ++i)
+            values.push_back(pool.submit(
+                [](const std::string& path) {
+                    TaskGate::pass(path, 'a');
+                    return value.load();
+                },
+                gate.path()));
+        for (int i = 0; i < 2; ++i) (void)gate.arrival();
+        const_cast<TaskGate&>(gate).open();
+        for (auto& seen : values) CHECK(seen.result() == 42);
+    }
+    CHECK(value == 0);
+    ::kill(pool.stats().pids[0], SIGKILL);  // The replacement is initialized as well.
+    for (int i = 0; i < 20; ++i) CHECK(pool.submit([] { return value.load(); }).result() == 42);
+}
+
+TEST_CASE("an initializer that throws breaks the pool, with its message") {
+    ProcessPoolExecutor pool(
+        {.max_workers = 2, .initializer = [] { throw std::runtime_error("no licence"); }});
+    auto waiting = pool.submit([] { return 1; });
+    const std::string message = message_of<muster::BrokenProcessPool>(waiting);
+    CHECK_MESSAGE(message.find("no licence") != std::string::npos, message);
+    CHECK(message_of<muster::BrokenProcessPool>(pool.submit([] { return 1; })) == message);
+    pool.wait_idle();
+    CHECK(pool.stats().failed == 2);
+}
+
+TEST_CASE("an initializer may take longer than start_timeout, which ends at the guard") {
+    ProcessPoolExecutor pool({.max_workers = 1,
+                              .initializer = [] { std::this_thread::sleep_for(1500ms); },
+                              .start_timeout = 1s});
+    CHECK(pool.submit([] { return 1; }).result() == 1);
+}
+
+TEST_CASE("100 pools leave no descriptor, no process, no shared memory and no thread") {
+    {
+        ProcessPoolExecutor first(2);
+        first.submit(own_pid).result();
+    }
+    const auto descriptors = open_descriptors();
+    const auto memory = shared_memory();
+    std::set<::pid_t> workers;
+    for (int i = 0; i < 100; ++i) {
+        ProcessPoolExecutor pool(2);
+        auto future = pool.submit(own_pid);
+        if (i % 4 == 1) (void)pool.submit([] { std::abort(); });
+        if (i % 4 == 2) (void)pool.submit([] { return std::vector<char>(100'000); });
+        if (i % 4 == 3) future.add_done_callback([](const auto&) {});
+        workers.insert(future.result());
+    }
+    CHECK(workers.size() == 100);
+    CHECK(children_of().empty());
+    CHECK(open_descriptors() == descriptors);
+    CHECK(shared_memory() == memory);
+    const auto threads = std::filesystem::directory_iterator("/proc/self/task");
+    CHECK(std::distance(begin(threads), end(threads)) <= 2);  // A sanitizer may have its own.
+}
+
+TEST_CASE("100 pools that were never used cost nothing that stays") {
+    const auto descriptors = open_descriptors();
+    for (int i = 0; i < 100; ++i) {
+        ProcessPoolExecutor pool(2);
+        (void)pool.max_workers();
+    }
+    CHECK(open_descriptors() == descriptors);
+    CHECK(children_of().empty());
+}
+
+TEST_CASE("while a pool works there are no more processes than workers, and no zombie stays") {
+    ProcessPoolExecutor pool(2);
+    for (int i = 0; i < 20; ++i) {
+        auto crash = pool.submit([] { ::_exit(1); });
+        for (int j = 0; j < 50; ++j) pool.post([] {});
+        CHECK_THROWS_AS(crash.result(), muster::WorkerCrashed);
+        CHECK(children_of().size() <= 3);  // One may be the dead one, about to be reaped.
+    }
+    pool.shutdown();
+    CHECK(children_of().empty());
+}
