@@ -75,16 +75,14 @@ void functions_of_every_module(muster::ProcessPoolExecutor& pool, const std::str
     expect(pool.submit(triple, 5).result() == 15, "a static function");
     expect(pool.submit([](int x) { return x - 1; }, 5).result() == 4, "a captureless lambda");
     expect(pool.submit(increment_in_library, 5).result() == 6, "a linked library's function");
-#ifdef WORKER_PROGRAM_STATIC  // glibc loads no plugins into static programs.
-    expect(plugin.empty(), "no plugin");
-#else
     if (plugin.empty()) return;
-    void* library = ::dlopen(plugin.c_str(), RTLD_NOW);
+    // By its name: linkers warn of dlopen in a static program, which has no plugin and comes not here.
+    auto* open = reinterpret_cast<decltype(&::dlopen)>(::dlsym(RTLD_DEFAULT, "dlopen"));
+    void* library = open(plugin.c_str(), RTLD_NOW);
     expect(library != nullptr, "dlopen");
     auto* answer = reinterpret_cast<int (*)(int)>(::dlsym(library, "answer"));
     expect(answer != nullptr, "dlsym");
     expect(pool.submit(answer, 1).result() == 43, "a dlopen'ed plugin's function");
-#endif
 }
 
 void an_exception_comes_back(muster::ProcessPoolExecutor& pool) {
