@@ -41,6 +41,9 @@ struct ChunkOutcome {
 struct LocalCalls {
     using Owner = TaskOwner;
     using Handle = muster::Task;
+    using Stats = ExecutorStats;
+    template <typename F, typename... Args>
+    using Result = ResultOf<F, Args...>;
 
     template <typename F, typename... Args>
     static auto make(TaskOwner&, F&& fn, Args&&... args) {
@@ -55,11 +58,12 @@ struct LocalCalls {
         F fn;
         std::vector<Element> elements;
 
-        ChunkOutcome<R> operator()() {
+        /// Leaves out what was not begun when it is asked to stop: nobody wants the results then.
+        ChunkOutcome<R> operator()(StopToken stop) {
             ChunkOutcome<R> outcome;
             outcome.elements.resize(elements.size());
             const Clock::time_point begin = Clock::now();
-            for (std::size_t i = 0; i < elements.size(); ++i) {
+            for (std::size_t i = 0; i < elements.size() && !stop.stop_requested(); ++i) {
                 try {
                     if constexpr (std::is_void_v<R>) {
                         std::apply(fn, std::move(elements[i]));

@@ -101,8 +101,8 @@ class ElementFeed {
 /// Several elements to a task. How many is measured, unless it was said: as many as take 200 us.
 template <typename Calls, typename Executor, typename R, typename F, typename Element>
 class ChunkFeed {
-    using Outcome = typename std::decay_t<
-        std::invoke_result_t<typename Calls::template Chunk<R, F, Element>>>;
+    using Chunk = typename Calls::template Chunk<R, F, Element>;
+    using Outcome = ResultOf<Chunk>;
 
   public:
     ChunkFeed(Executor& executor, const MapOptions& options, F fn)
@@ -123,7 +123,6 @@ class ChunkFeed {
     }
     void flush() {
         if (filling_.empty()) return;
-        using Chunk = typename Calls::template Chunk<R, F, Element>;
         futures_.push_back(executor_.submit(Chunk{fn_, std::exchange(filling_, {})}));
     }
     [[nodiscard]] std::size_t batch() const noexcept { return chunksize_; }
@@ -148,7 +147,8 @@ class ChunkFeed {
         return std::move(*outcome.value);
     }
     void cancel() noexcept {
-        for (const Future<Outcome>& future : futures_) future.cancel();
+        for (const Future<Outcome>& future : futures_)
+            if (!future.cancel()) future.request_stop();
         futures_.clear();
         filling_.clear();
         waiting_ = 0;

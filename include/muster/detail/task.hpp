@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <memory>
@@ -72,8 +73,8 @@ class Task : public State<R>, public Runnable {
             std::to_string(std::chrono::duration<double>(*options_->timeout).count()) +
             " s; it was asked to stop, and keeps its thread until it returns")));
         this->request_stop();
-        owner_->timed_out();
-        this->conclude(Phase::failed);
+        owner_->finish_timed_out(*this, this->publish(Phase::failed));
+        if (is_second_to_end()) owner_->ended_elsewhere();
     }
 
   protected:
@@ -123,12 +124,16 @@ class Task : public State<R>, public Runnable {
             outcome == Phase::succeeded ? owner_->completed(context) : owner_->failed(context);
             this->conclude(outcome);
         }
-        owner_->ended(context.cell);
+        if (settles || is_second_to_end()) owner_->ended(context.cell);
     }
+
+    // A task past its time limit is over when it has returned and its callbacks have, in two threads.
+    bool is_second_to_end() noexcept { return one_ended_.exchange(true, std::memory_order_acq_rel); }
 
     TaskOwner* owner_ = nullptr;
     std::unique_ptr<TaskOptions> options_;  // Only for tasks that have a name or a time limit.
     bool posted_ = false;
+    std::atomic<bool> one_ended_{false};
 };
 
 }  // namespace muster::detail

@@ -95,7 +95,6 @@ class TaskOwner {
         if (idle_.watched() && idle(true)) idle_.notify();
         if (closed()) maybe_quiet();
     }
-    void timed_out() noexcept { ledger_.time_out(); }
 
     /// Runs a task in this thread, which is not one of the executor's workers.
     virtual void execute(Runnable& runnable) noexcept {
@@ -121,6 +120,16 @@ class TaskOwner {
         ended(ledger_.common());
     }
 
+    /// Runs the callbacks of a task that ran into its time limit, and counts it; not its end, which
+    /// is when it has returned as well.
+    virtual void finish_timed_out(StateBase& task, Continuation* callbacks) noexcept {
+        const FrameGuard frame(*this, 1);
+        ledger_.time_out();
+        task.run_callbacks(callbacks);
+    }
+    /// A task that ran into its time limit had returned before its callbacks did.
+    void ended_elsewhere() noexcept { ended(ledger_.common()); }
+
     /// Runs `task` in this thread if this is a worker of this executor and the task is still queued.
     virtual bool run_here(StateBase& /*task*/, Runnable& /*runnable*/) noexcept { return false; }
 
@@ -140,8 +149,8 @@ class TaskOwner {
     /// Waits until no task is pending or running and all callbacks have run; from inside a task,
     /// until no other task is. False when the deadline passed first.
     virtual bool wait_idle(const Deadline& deadline) {
-        const std::size_t inside = tasks_here();
-        return wait_idle_among(inside, [&] { return idle(inside != 0); }, idle_, deadline);
+        const bool inside = tasks_here() != 0;
+        return wait_idle_among([&] { return idle(inside); }, idle_, deadline);
     }
 
     /// How many tasks of this executor are on this thread's stack.
@@ -185,6 +194,7 @@ class TaskOwner {
         std::size_t tasks;
         void* worker;
         Frame* below;
+        bool waits_for_idle = false;
     };
     static Frame*& frames() noexcept {
         static thread_local Frame* top = nullptr;
@@ -193,7 +203,7 @@ class TaskOwner {
     class FrameGuard {
       public:
         FrameGuard(const TaskOwner& owner, std::size_t tasks, void* worker = nullptr) noexcept
-            : frame_{&owner, tasks, worker, frames()} {
+            : frame_{&owner, tasks, worker, frames(), false} {
             frames() = &frame_;
         }
         FrameGuard(const FrameGuard&) = delete;
@@ -221,7 +231,18 @@ class TaskOwner {
     }
 
     template <typename Ready>
-    bool wait_idle_among(std::size_t inside, Ready ready, Gate& gate, const Deadline& deadline) {
+    bool wait_idle_among(Ready ready, Gate& gate, const Deadline& deadline) {
+        // Each task on this stack counts once, also when one that waits runs on top of another.
+        std::size_t inside = 0;
+        Frame* counted = nullptr;
+        for (Frame* frame = frames(); frame && !counted; frame = frame->below) {
+            if (frame->owner != this) continue;
+            if (frame->waits_for_idle)
+                counted = frame;
+            else
+                inside += frame->tasks;
+            frame->waits_for_idle = true;
+        }
         waiting_inside_.fetch_add(inside, std::memory_order_seq_cst);
         if (inside != 0) {
             idle_.notify();  // Tasks that wait for each other's end do not count for each other.
@@ -229,6 +250,8 @@ class TaskOwner {
         }
         const bool reached = gate.wait(ready, deadline);
         waiting_inside_.fetch_sub(inside, std::memory_order_seq_cst);
+        for (Frame* frame = frames(); frame != counted; frame = frame->below)
+            if (frame->owner == this) frame->waits_for_idle = false;
         return reached;
     }
 

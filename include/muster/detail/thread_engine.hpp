@@ -69,6 +69,7 @@ class ThreadEngine : public TaskOwner {
         if (inherited()) return;  // Nothing of it can be used or freed here: its locks may be held.
         ExitDrain::withdraw(*this);
         shutdown(true, false);
+        if (tasks_here() != 0) wait_idle(std::nullopt);  // By its own task, which is not waited for.
         join();
         release_executor();
     }
@@ -97,7 +98,7 @@ class ThreadEngine : public TaskOwner {
             }
             return true;
         };
-        return wait_idle_among(tasks_here(), run_until_idle, arrivals_, deadline);
+        return wait_idle_among(run_until_idle, arrivals_, deadline);
     }
 
     void out_of_work(LedgerCell& cell) noexcept override {
@@ -173,7 +174,8 @@ class ThreadEngine : public TaskOwner {
 
     void start_another() noexcept {
         const std::lock_guard held(threads_lock_);
-        if (started_.load(std::memory_order_relaxed) == max_workers_ || quitting_.load()) return;
+        if (started_.load(std::memory_order_relaxed) == max_workers_) return;
+        if (quitting_.load() || detached_) return;
         if (any_searching(idle_.load(std::memory_order_seq_cst))) return;
         try {
             start_worker();
@@ -204,13 +206,19 @@ class ThreadEngine : public TaskOwner {
     }
 
     void join() noexcept {
+        if (tasks_here() != 0) return detach();
+        // Not the lock for starting threads: who is waited for may be about to start the next.
+        const std::lock_guard held(join_lock_);
+        for (std::size_t i = 0; i < started_.load(std::memory_order_acquire); ++i)
+            if (workers_[i]->thread.joinable()) workers_[i]->thread.join();
+    }
+
+    /// The pool's last owner was one of its own tasks: the workers end after that.
+    void detach() noexcept {
         const std::lock_guard held(threads_lock_);
-        for (std::size_t i = 0; i < started_.load(std::memory_order_relaxed); ++i) {
-            std::thread& thread = workers_[i]->thread;
-            if (!thread.joinable()) continue;
-            // The pool's last owner may be one of its own tasks.
-            thread.get_id() == std::this_thread::get_id() ? thread.detach() : thread.join();
-        }
+        detached_ = true;
+        for (std::size_t i = 0; i < started_.load(std::memory_order_relaxed); ++i)
+            if (workers_[i]->thread.joinable()) workers_[i]->thread.detach();
     }
 
     // --- a worker's life
@@ -225,24 +233,26 @@ class ThreadEngine : public TaskOwner {
         for (;;) {
             Runnable* task = next(me);
             if (!task) {
-                out_of_work(me.cell);
+                // Searching before anybody learns that the pool is idle: who then submits finds this
+                // worker, and starts no other.
                 searching = searching || become_searcher();
+                out_of_work(me.cell);
                 if (searching) spin_until([&] { return work_or_quit(); });
                 task = next(me);
             }
             if (searching) context.now = Clock::now();
-            if (std::exchange(searching, false)) {
-                idle_.fetch_sub(one_searching, std::memory_order_seq_cst);
-                if (task && work_available()) signal_work();
-            }
             if (task) {
+                if (std::exchange(searching, false)) {
+                    idle_.fetch_sub(one_searching, std::memory_order_seq_cst);
+                    if (work_available()) signal_work();
+                }
                 (*frame).tasks = 1;
                 task->run(context);
                 (*frame).tasks = 0;
             } else if (quitting_.load(std::memory_order_seq_cst)) {
                 return;
             } else {
-                searching = sleep(me);
+                searching = sleep(me, searching);
                 context.now = Clock::now();
             }
         }
@@ -335,11 +345,12 @@ class ThreadEngine : public TaskOwner {
     }
 
     /// Sleeps until there may be work. True when woken, and then counted as searching.
-    bool sleep(ThreadWorker& me) noexcept {
+    bool sleep(ThreadWorker& me, bool searching) noexcept {
         {
             const std::lock_guard held(sleepers_lock_);
             sleepers_.push_back(&me);
-            idle_.fetch_add(one_sleeping, std::memory_order_seq_cst);
+            idle_.fetch_add(one_sleeping - (searching ? one_searching : 0),
+                            std::memory_order_seq_cst);
         }
         if (work_or_quit()) {
             const std::lock_guard held(sleepers_lock_);
@@ -383,7 +394,9 @@ class ThreadEngine : public TaskOwner {
     SpinLock sleepers_lock_;
     std::vector<ThreadWorker*> sleepers_;
 
+    std::mutex join_lock_;
     std::mutex threads_lock_;
+    bool detached_ = false;
     std::unique_ptr<std::unique_ptr<ThreadWorker>[]> workers_;  // Up to started_.
 
     std::mutex broken_lock_;

@@ -4,7 +4,6 @@
 #include <condition_variable>
 #include <map>
 #include <memory>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
