@@ -49,6 +49,10 @@ concept Executor = requires(E& executor, const E& constant, int (*fn)(), Shutdow
 /// Thread safety: all members, tasks included.
 template <typename Derived, typename Calls = detail::LocalCalls>
 class ExecutorInterface {
+    // Named, not deduced: who only asks for the type does not have the whole call compiled.
+    template <typename F, typename... Args>
+    using Result = Future<typename Calls::template Result<F, Args...>>;
+
   public:
     ExecutorInterface(const ExecutorInterface&) = delete;
     ExecutorInterface& operator=(const ExecutorInterface&) = delete;
@@ -65,14 +69,14 @@ class ExecutorInterface {
     /// **Blocks** while `max_pending` tasks are unfinished, unless called from the pool's own tasks.
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
-    auto submit(F&& fn, Args&&... args) {
+    Result<F, Args...> submit(F&& fn, Args&&... args) {
         auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
         owner_->accept();
         return hand_over(std::move(task));
     }
     /// As above, with options: `pool.submit({.priority = 1}, fn, args...)`.
     template <typename F, typename... Args>
-    auto submit(TaskOptions options, F&& fn, Args&&... args) {
+    Result<F, Args...> submit(TaskOptions options, F&& fn, Args&&... args) {
         auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
         task->set_options(std::move(options));
         owner_->accept();
@@ -82,16 +86,15 @@ class ExecutorInterface {
     /// As `submit`, but returns an empty optional instead of waiting when the pool is full.
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
-    auto try_submit(F&& fn, Args&&... args) {
+    std::optional<Result<F, Args...>> try_submit(F&& fn, Args&&... args) {
         return try_submit(TaskOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
     }
     template <typename F, typename... Args>
-    auto try_submit(TaskOptions options, F&& fn, Args&&... args) {
+    std::optional<Result<F, Args...>> try_submit(TaskOptions options, F&& fn, Args&&... args) {
         auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
         task->set_options(std::move(options));
-        using Submitted = decltype(hand_over(std::move(task)));
-        if (!owner_->try_accept()) return std::optional<Submitted>{};
-        return std::optional<Submitted>{hand_over(std::move(task))};
+        if (!owner_->try_accept()) return std::nullopt;
+        return hand_over(std::move(task));
     }
 
     /// Has `fn(args...)` run, without a future. What it throws goes to the option `on_error`.
@@ -158,7 +161,7 @@ class ExecutorInterface {
     }
 
     /// What the executor has done so far.
-    [[nodiscard]] auto stats() const { return owner_->stats(); }
+    [[nodiscard]] typename Calls::Stats stats() const { return owner_->stats(); }
 
   protected:
     using Owner = typename Calls::Owner;
@@ -188,7 +191,7 @@ class ExecutorInterface {
     }
 
     template <typename Made>
-    auto hand_over(detail::Ref<Made> task) {
+    Future<typename Made::Result> hand_over(detail::Ref<Made> task) {
         task->join(*owner_);
         detail::Ref<detail::State<typename Made::Result>> state(task);
         auto future = detail::FutureAccess::make(std::move(state));

@@ -14,6 +14,9 @@ namespace muster::detail {
 /// cannot be encoded is known there.
 struct RemoteCalls {
     using Owner = ProcessEngine;
+    using Stats = ProcessPoolStats;
+    template <typename F, typename... Args>
+    using Result = typename CallPlan<std::decay_t<F>, Kept<Args>...>::Result;
 
     struct Handle : TaskHandle {
         template <typename R>
