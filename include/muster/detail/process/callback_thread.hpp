@@ -44,26 +44,38 @@ class CallbackThread {
         shared_->changed.notify_one();
     }
 
+    /// Called before a wait for what other callbacks do. If this is itself a callback, those that
+    /// wait go on in another thread, and this one ends with it.
+    void step_aside() {
+        const std::lock_guard held(shared_->mutex);
+        if (thread_.get_id() != std::this_thread::get_id()) return;
+        thread_.detach();
+        (void)start();
+    }
+
   private:
     struct Shared {
         std::mutex mutex;
         std::condition_variable changed;
         std::deque<std::function<void()>> waiting;
         bool ending = false;
+        unsigned threads = 0;  // How many there were. The last one serves.
     };
 
+    /// Requires: the mutex is held.
     bool start() noexcept {
         try {
-            thread_ = std::thread([shared = shared_] { serve(*shared); });
+            thread_ = std::thread(
+                [shared = shared_, number = ++shared_->threads] { serve(*shared, number); });
             return true;
         } catch (const std::system_error&) {
             return false;
         }
     }
 
-    static void serve(Shared& shared) {
+    static void serve(Shared& shared, unsigned number) {
         std::unique_lock held(shared.mutex);
-        for (;;) {
+        while (number == shared.threads) {
             shared.changed.wait(held, [&] { return shared.ending || !shared.waiting.empty(); });
             if (shared.waiting.empty()) return;
             std::function<void()> callback = std::move(shared.waiting.front());

@@ -74,7 +74,9 @@ class ProcessEngine : public ProcessCore {
 
     bool wait_idle(const Deadline& deadline) override {
         // A result that is decoded may end the program, which then waits for this pool.
-        return inherited() || receiving_here() || TaskOwner::wait_idle(deadline);
+        if (inherited() || receiving_here()) return true;
+        callbacks_.step_aside();
+        return TaskOwner::wait_idle(deadline);
     }
 
     void throw_if_unusable() const override {

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency skip=thread
+// A copy of the process made by fork() while process pools exist. (ThreadSanitizer does not allow
+// threads in such a copy.)
+#include <muster/process_pool_executor.hpp>
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "support/task_gate.hpp"
+
+namespace {
+
+using muster::Future;
+using muster::ProcessPoolExecutor;
+using muster::test::TaskGate;
+
+int own_pid() { return static_cast<int>(::getpid()); }
+
+// Runs `child` in a copy of this process, which then ends by exit(). Returns its exit code, or what
+// is below 0 if a signal ended it, as the alarm does if it hangs.
+int in_copy(const std::function<int()>& child) {
+    std::fflush(nullptr);
+    const ::pid_t pid = ::fork();
+    if (pid == 0) {
+        ::alarm(30);
+        int code = 99;
+        try {
+            code = child();
+        } catch (...) {
+        }
+        std::exit(code);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+bool refuses(const std::function<void()>& call) {
+    try {
+        call();
+    } catch (const muster::InvalidStateError&) {
+        return true;
+    }
+    return false;
+}
+
+ProcessPoolExecutor& global_pool() {
+    static ProcessPoolExecutor pool(1);
+    return pool;
+}
+
+}  // namespace
+
+TEST_CASE("in a copy of the process its pools are unusable") {
+    ProcessPoolExecutor pool(1);
+    const int worker = pool.submit(own_pid).result();
+    CHECK(in_copy([&] {
+              if (!refuses([&] { (void)pool.submit(own_pid); })) return 1;
+              if (!refuses([&] { (void)pool.try_submit(own_pid); })) return 2;
+              if (!refuses([&] { pool.post(own_pid); })) return 3;
+              if (!refuses([&] { (void)pool.map([](int x) { return x; }, std::vector{1}); })) return 4;
+              if (!refuses([&] { pool.for_each([](int) {}, std::vector{1}); })) return 5;
+              return 0;
+          }) == 0);
+    CHECK(pool.submit(own_pid).result() == worker);
+}
+
+TEST_CASE("a copy of the process neither waits for its pools nor touches their tasks and workers") {
+    auto pool = std::make_unique<ProcessPoolExecutor>(1);
+    (void)global_pool().submit(own_pid).result();
+    TaskGate gate;
+    auto busy = pool->submit(
+        [](muster::StopToken stop, const std::string& path) {
+            TaskGate::pass(path, 'a');
+            return stop.stop_requested();
+        },
+        gate.path());
+    CHECK(gate.arrival() == 'a');
+    std::vector<Future<int>> queued;
+    for (int i = 0; i < 10; ++i) queued.push_back(pool->submit([](int x) { return x; }, i));
+    const auto large = pool->submit([](const std::string& s) { return s.size(); },
+                                    std::string(8 << 20, 'x'));
+
+    CHECK(in_copy([&] {
+              for (Future<int>& future : queued)
+                  if (future.cancel()) return 1;
+              if (busy.request_stop()) return 2;
+              (void)busy.running();
+              (void)pool->stats();
+              pool->wait_idle();
+              pool->shutdown();
+              pool->shutdown({.cancel_futures = true});
+              queued.clear();
+              pool.reset();
+              return 5;
+          }) == 5);
+
+    CHECK_FALSE(busy.done());
+    gate.open();
+    CHECK_FALSE(busy.result());
+    for (int i = 0; i < 10; ++i) CHECK(queued[static_cast<std::size_t>(i)].result() == i);
+    CHECK(large.result() == (8U << 20));
+    pool->wait_idle();
+    CHECK(pool->stats().crashed == 0);
+    CHECK(pool->stats().cancelled == 0);
+}
+
+TEST_CASE("a copy may drop the results of a map that goes on in the original") {
+    ProcessPoolExecutor pool(1);
+    auto results = pool.map([](int x) { return x; }, std::vector{1, 2, 3, 4, 5, 6, 7, 8});
+    auto next = results.begin();
+    CHECK(in_copy([&] {
+              auto dropped = std::move(results);
+              return 4;
+          }) == 4);
+    int sum = 0;
+    for (; next != results.end(); ++next) sum += *next;
+    CHECK(sum == 36);
+}
+
+TEST_CASE("a pool made in a copy of the process works") {
+    ProcessPoolExecutor pool(1);
+    pool.submit(own_pid).result();
+    CHECK(in_copy([] {
+              ProcessPoolExecutor own(2);
+              int sum = 0;
+              for (const int x : own.map([](int n) { return 2 * n; }, std::vector{1, 2, 3})) sum += x;
+              return sum;
+          }) == 12);
+}
+
+TEST_CASE("a pool that was made before the fork, but had nothing to do, is unusable after it") {
+    ProcessPoolExecutor pool(1);
+    CHECK(in_copy([&] { return refuses([&] { (void)pool.submit(own_pid); }) ? 0 : 1; }) == 0);
+    CHECK(pool.submit([] { return 1; }).result() == 1);
+}
+
+TEST_CASE("copies made while a pool is at work have no lock that stays held") {
+    ProcessPoolExecutor pool(2);
+    std::vector<Future<int>> futures;
+    int failed = 0;
+    for (int i = 0; i < 20; ++i) {
+        for (int j = 0; j < 200; ++j) futures.push_back(pool.submit([](int x) { return x; }, j));
+        failed += in_copy([&] {
+                      for (auto& future : futures) (void)future.cancel();
+                      (void)pool.stats();
+                      ProcessPoolExecutor own(1);
+                      return own.submit([] { return 4; }).result();
+                  }) != 4;
+    }
+    CHECK(failed == 0);
+    for (std::size_t i = 0; i < futures.size(); ++i)
+        CHECK(futures[i].result() == static_cast<int>(i % 200));
+}

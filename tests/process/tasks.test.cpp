@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency timeout=120
+// Cancelling, stopping, callbacks, posting and counting in process pools.
+#include <muster/process_pool_executor.hpp>
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "support/event.hpp"
+#include "support/program.hpp"
+#include "support/task_gate.hpp"
+
+namespace {
+
+using muster::Future;
+using muster::ProcessPoolExecutor;
+using muster::StopToken;
+using muster::test::Event;
+using muster::test::TaskGate;
+using namespace std::chrono_literals;
+
+int same(int x) { return x; }
+
+}  // namespace
+
+TEST_CASE("cancel succeeds for all that has not begun, also for what a worker already has") {
+    for (const bool measured : {false, true}) {
+        ProcessPoolExecutor pool(1);
+        if (measured)  // Of short tasks a worker gets many ahead.
+            for (int i = 0; i < 100; ++i) pool.submit(same, i).result();
+        TaskGate gate;
+        auto first = pool.submit(TaskGate::pass, gate.path(), 'f');
+        std::vector<Future<char>> queued;
+        for (int i = 0; i < 50; ++i) queued.push_back(pool.submit(TaskGate::arrive, gate.path(), 'q'));
+        CHECK(gate.arrival() == 'f');
+
+        CHECK_FALSE(first.cancel());
+        CHECK(first.running());
+        for (auto& future : queued) {
+            CHECK(future.cancel());
+            CHECK(future.cancelled());
+            CHECK_THROWS_AS((void)future.result(), muster::CancelledError);
+        }
+        gate.open();
+        CHECK(first.result() == 'f');
+        pool.wait_idle();
+        CHECK(gate.arrived().empty());
+        CHECK(pool.stats().cancelled == 50);
+        CHECK(pool.stats().pids.size() == 1);
+        CHECK(pool.submit(same, 4).result() == 4);
+    }
+}
+
+TEST_CASE("shutdown may cancel what has not begun") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+    auto first = pool.submit(TaskGate::pass, gate.path(), 'f');
+    std::vector<Future<char>> queued;
+    for (int i = 0; i < 50; ++i) queued.push_back(pool.submit(TaskGate::arrive, gate.path(), 'q'));
+    CHECK(gate.arrival() == 'f');
+    pool.shutdown({.wait = false, .cancel_futures = true});
+    for (auto& future : queued) CHECK(future.cancelled());
+    CHECK_THROWS_AS((void)pool.submit(same, 1), muster::ShutdownError);
+    gate.open();
+    pool.shutdown();
+    CHECK(first.result() == 'f');
+    CHECK(muster::test::children_of().empty());
+}
+
+TEST_CASE("a task behind a long one is run by another worker that is idle") {
+    ProcessPoolExecutor pool(2);
+    for (int i = 0; i < 200; ++i) pool.submit(same, i).result();
+    TaskGate gate;
+    auto blocked = pool.submit(TaskGate::pass, gate.path(), 'b');
+    CHECK(gate.arrival() == 'b');
+    std::vector<Future<int>> others;
+    for (int i = 0; i < 300; ++i) others.push_back(pool.submit(same, i));
+    for (auto& other : others) REQUIRE(other.wait_for(30s));
+    CHECK_FALSE(blocked.done());
+    gate.open();
+}
+
+TEST_CASE("a task behind a long one is run by a worker that starts only now") {
+    ProcessPoolExecutor pool(2);
+    TaskGate gate;
+    auto blocked = pool.submit(TaskGate::pass, gate.path(), 'b');
+    auto behind = pool.submit(same, 3);  // Whichever of them comes first to a worker.
+    REQUIRE(behind.wait_for(30s));
+    CHECK_FALSE(blocked.done());
+    gate.open();
+}
+
+TEST_CASE("higher priorities go first, equals in their order") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+    auto first = pool.submit(TaskGate::pass, gate.path(), 'f');
+    CHECK(gate.arrival() == 'f');
+    for (const char letter : std::string("abcdefgh"))
+        pool.post({.priority = letter % 2}, TaskGate::arrive, gate.path(), letter);
+    gate.open();
+    pool.wait_idle();
+    // What the worker was handed ahead keeps its place.
+    const std::string order = gate.arrived();
+    CHECK(order.size() == 8);
+    CHECK(order.substr(order.size() - 3) == "dfh");
+}
+
+TEST_CASE("request_stop reaches a task that runs, and one that waits") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+    const auto until_stopped = [](StopToken stop, const std::string& path) {
+        TaskGate::arrive(path, 'r');
+        while (!stop.stop_requested()) std::this_thread::yield();
+        return 1;
+    };
+    auto running = pool.submit(until_stopped, gate.path());
+    auto waiting = pool.submit(until_stopped, gate.path());
+    CHECK(gate.arrival() == 'r');
+    CHECK(waiting.request_stop());
+    CHECK_FALSE(waiting.done());
+    CHECK(running.request_stop());
+    CHECK(running.result() == 1);
+    CHECK(waiting.result() == 1);
+    CHECK_FALSE(running.request_stop());
+    CHECK_FALSE(pool.submit(same, 1).request_stop());
+}
+
+TEST_CASE("request_stop wakes a task through its callback, and no other task") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+    const auto task = [](StopToken stop, const std::string& path) {
+        TaskGate::pass(path, 'a');
+        return stop.stop_requested();
+    };
+    auto stopped = pool.submit(task, gate.path());
+    auto other = pool.submit(task, gate.path());
+    CHECK(gate.arrival() == 'a');
+    CHECK(stopped.request_stop());
+    gate.open();
+    CHECK_FALSE(other.result());
+}
+
+TEST_CASE("what posted tasks and callbacks throw goes to on_error, crashes included") {
+    std::mutex mutex;
+    std::multiset<std::string> errors;
+    ProcessPoolExecutor pool({.max_workers = 1, .on_error = [&](std::exception_ptr error) {
+                                  const std::lock_guard held(mutex);
+                                  try {
+                                      std::rethrow_exception(error);
+                                  } catch (const muster::WorkerCrashed&) {
+                                      errors.insert("crashed");
+                                  } catch (const std::exception& thrown) {
+                                      errors.insert(thrown.what());
+                                  }
+                              }});
+    pool.post([] { throw std::runtime_error("posted"); });
+    pool.post([] { ::_exit(2); });
+    pool.submit(same, 1).add_done_callback(
+        [](const auto&) { throw std::runtime_error("callback"); });
+    (void)pool.submit([] { throw std::runtime_error("kept in the future"); });
+    pool.wait_idle();
+    CHECK(errors == std::multiset<std::string>{"callback", "crashed", "posted"});
+}
+
+TEST_CASE("callbacks run one after the other in one thread, which is not the test's") {
+    ProcessPoolExecutor pool(2);
+    std::set<std::thread::id> threads;  // Without a lock, as they never run together.
+    std::vector<int> seen;
+    for (int i = 0; i < 500; ++i)
+        pool.submit(same, i).add_done_callback([&, i](const Future<int>& done) {
+            threads.insert(std::this_thread::get_id());
+            if (done.result() == i) seen.push_back(i);
+        });
+    pool.wait_idle();
+    std::sort(seen.begin(), seen.end());
+    CHECK(seen.size() == 500);
+    CHECK(std::adjacent_find(seen.begin(), seen.end()) == seen.end());
+    // A callback that is added when the task is done already runs here, at once.
+    threads.erase(std::this_thread::get_id());
+    CHECK(threads.size() <= 1);
+}
+
+TEST_CASE("a callback that blocks delays no result") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+    const Event open;
+    const Event inside;
+    auto first = pool.submit(TaskGate::pass, gate.path(), 'a');
+    first.add_done_callback([&inside, open](const auto&) {
+        inside.set();
+        open.wait();
+    });
+    gate.open();
+    inside.wait();
+    CHECK(first.result() == 'a');
+    for (int i = 0; i < 100; ++i) CHECK(pool.submit(same, i).result() == i);
+    CHECK_FALSE(pool.wait_idle_for(1ms));
+    open.set();
+    pool.wait_idle();
+}
+
+TEST_CASE("a callback may submit to its pool and wait for the result") {
+    ProcessPoolExecutor pool({.max_workers = 1, .max_pending = 1});
+    std::atomic<int> seen{0};
+    pool.submit(same, 20).add_done_callback([&](const Future<int>& done) {
+        seen = pool.submit(same, done.result() + 1).result();
+    });
+    pool.wait_idle();
+    CHECK(seen == 21);
+}
+
+TEST_CASE("a callback may wait until its pool is idle, the callbacks of others included") {
+    ProcessPoolExecutor pool(1);
+    std::atomic<int> others{0};
+    int seen = -1;
+    TaskGate gate;
+    pool.submit(TaskGate::pass, gate.path(), 'a').add_done_callback([&](const auto&) {
+        pool.wait_idle();
+        seen = others;
+    });
+    for (int i = 0; i < 20; ++i) pool.submit(same, i).add_done_callback([&](const auto&) { ++others; });
+    gate.open();
+    pool.wait_idle();
+    CHECK(seen == 20);
+    pool.submit(same, 1).add_done_callback([&](const auto&) { ++others; });
+    pool.wait_idle();
+    CHECK(others == 21);
+}
+
+TEST_CASE("a pool may be destroyed by a callback of its own") {
+    for (int i = 0; i < 20; ++i) {
+        auto pool = std::make_unique<ProcessPoolExecutor>(1);
+        const Event destroyed;
+        auto first = pool->submit(same, 1);
+        first.add_done_callback([&, destroyed](const auto&) {
+            pool.reset();
+            destroyed.set();
+        });
+        destroyed.wait();
+        CHECK(first.result() == 1);
+    }
+}
+
+TEST_CASE("a pool may be gone when the last thread that knows its future lets go") {
+    for (int i = 0; i < 50; ++i) {
+        auto pool = std::make_unique<ProcessPoolExecutor>(1);
+        pool->submit(same, 1).add_done_callback([](const auto&) {});
+        Future<int> kept = pool->submit(same, 2);
+        pool.reset();
+        CHECK(kept.result() == 2);
+    }
+}
+
+TEST_CASE("submit waits for room, and try_submit does not") {
+    ProcessPoolExecutor pool({.max_workers = 1, .max_pending = 2});
+    TaskGate gate;
+    auto first = pool.submit(TaskGate::pass, gate.path(), 'a');
+    auto second = pool.submit(same, 2);
+    CHECK_FALSE(pool.try_submit(same, 3));
+    std::thread opener([&] { gate.open(); });
+    CHECK(pool.submit(same, 4).result() == 4);
+    opener.join();
+    CHECK(first.result() == 'a');
+}
+
+TEST_CASE("no task runs twice and every future is resolved, while workers are killed at random") {
+    char path[] = "/tmp/muster-ran-XXXXXX";
+    const int file = ::mkostemp(path, O_CLOEXEC);
+    constexpr int count = 3000;
+    {
+        ProcessPoolExecutor pool(2);
+        pool.submit(same, 1).result();
+        std::vector<Future<int>> futures;
+        for (int i = 0; i < count; ++i)
+            futures.push_back(pool.submit(
+                [](const std::string& name, std::int32_t id) {
+                    const int out = ::open(name.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+                    if (::write(out, &id, sizeof id) != sizeof id) throw std::runtime_error("write");
+                    ::close(out);
+                    return id;
+                },
+                std::string(path), i));
+        std::size_t kills = 0;
+        for (std::size_t next = 0; next < futures.size(); next += 50) {
+            futures[next].wait();
+            for (const int pid : pool.stats().pids)
+                if ((next / 50 + static_cast<unsigned>(pid)) % 3 == 0) ::kill(pid, SIGKILL), ++kills;
+        }
+        int crashed = 0;
+        for (int i = 0; i < count; ++i) {
+            auto& future = futures[static_cast<std::size_t>(i)];
+            REQUIRE(future.wait_for(30s));
+            int result = i;
+            try {
+                result = future.result();
+            } catch (const muster::WorkerCrashed& crash) {
+                CHECK(crash.signal() == SIGKILL);
+                ++crashed;
+            }
+            CHECK(result == i);
+        }
+        pool.wait_idle();
+        const auto stats = pool.stats();
+        CHECK(stats.crashed == static_cast<std::size_t>(crashed));
+        CHECK(stats.completed + stats.failed == count + 1);
+        CHECK(stats.crashed <= kills);
+        CHECK(kills > 10);
+    }
+    std::vector<int> times(count);
+    std::int32_t id = 0;
+    std::size_t ran = 0;
+    while (::read(file, &id, sizeof id) == sizeof id)
+        if (++times[static_cast<std::size_t>(id)] == 1) ++ran;
+    CHECK(*std::max_element(times.begin(), times.end()) == 1);
+    CHECK(ran > count / 2);
+    ::close(file);
+    ::unlink(path);
+}
+
+TEST_CASE("stats are exact after wait_idle") {
+    ProcessPoolExecutor pool(2);
+    CHECK(pool.stats().pids.empty());
+    TaskGate gate;
+    std::vector<Future<char>> gated;
+    for (int i = 0; i < 2; ++i) gated.push_back(pool.submit(TaskGate::pass, gate.path(), 'a'));
+    for (int i = 0; i < 2; ++i) (void)gate.arrival();
+    std::vector<Future<int>> more;
+    for (int i = 0; i < 5; ++i) more.push_back(pool.submit(same, i));
+    CHECK(pool.stats().running == 2);
+    CHECK(pool.stats().pending == 5);
+    CHECK(more[4].cancel());
+    CHECK(pool.stats().pending == 4);
+    gate.open();
+    for (int i = 0; i < 3; ++i) (void)pool.submit([] { throw std::runtime_error("failed"); });
+    (void)pool.submit([] { std::abort(); });
+    (void)pool.submit([] { ::_exit(1); });
+    pool.wait_idle();
+
+    const auto stats = pool.stats();
+    CHECK(stats.completed == 6);
+    CHECK(stats.failed == 5);
+    CHECK(stats.crashed == 2);
+    CHECK(stats.cancelled == 1);
+    CHECK(stats.pending == 0);
+    CHECK(stats.running == 0);
+    CHECK(stats.running_time > 0ns);
+    CHECK(stats.waiting_time > 0ns);
+    for (int i = 0; i < 20; ++i) pool.submit(same, i).result();
+    pool.wait_idle();
+    CHECK(pool.stats().completed == 26);
+    CHECK(pool.stats().respawned == 2);
+    CHECK(pool.stats().pids.size() == 2);
+    for (const int pid : pool.stats().pids) CHECK(::kill(pid, 0) == 0);
+}

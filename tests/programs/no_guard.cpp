@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+// A program that forgot the guard. Each start of it adds a line to the file that is its second
+// argument; the first one says what its main does: "pool", "run", "return" or "fail".
+#include <muster/process_pool_executor.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+
+int main(int, char** argv) {
+    using Clock = std::chrono::steady_clock;
+    const int starts = ::open(argv[2], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    (void)!::write(starts, muster::in_worker() ? "worker\n" : "parent\n", 7);
+    if (muster::in_worker()) {
+        if (std::strcmp(argv[1], "run") == 0)
+            for (;;) ::pause();
+        if (std::strcmp(argv[1], "return") == 0) return 0;
+        if (std::strcmp(argv[1], "fail") == 0) return 3;
+    }
+    const auto begun = Clock::now();
+    muster::ProcessPoolExecutor pool(
+        {.max_workers = 3, .start_timeout = std::chrono::milliseconds(500)});
+    auto first = pool.submit([] { return 1; });
+    auto second = pool.submit([] { return 2; });
+    for (const auto& future : {first, second}) {
+        try {
+            std::printf("result %d\n", future.result());
+        } catch (const muster::EntryGuardError& error) {
+            std::printf("%s\n", error.what());
+        } catch (const std::exception& error) {
+            std::printf("another error: %s\n", error.what());
+        }
+    }
+    std::puts(Clock::now() - begun < std::chrono::seconds(8) ? "quickly" : "slowly");
+}
