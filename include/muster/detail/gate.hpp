@@ -19,7 +19,6 @@ class Gate {
     template <typename Ready>
     bool wait(Ready ready, const Deadline& deadline = std::nullopt) {
         if (ready()) return true;
-        if (expired(deadline)) return false;  // A poll costs no system call.
         // seq_cst: either notify() sees the waiter, or ready() sees what was done before notify().
         waiters_.fetch_add(1, std::memory_order_seq_cst);
         bool is_ready = false;

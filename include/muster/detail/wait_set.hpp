@@ -46,14 +46,15 @@ class WaitSet {
         target_.store(count, std::memory_order_seq_cst);
         wake_on_failure_.store(or_failure, std::memory_order_seq_cst);
         const bool helps = gate_ != &own_gate_;
-        return gate_->wait(
-            [&] {
-                // One after the other and no more than needed: the next may wait for this thread.
-                for (std::size_t i = 0; helps && !reached() && i < states_.size(); ++i)
-                    if (states_[i]) states_[i]->help_while_possible(deadline);
-                return reached();
-            },
-            deadline);
+        const auto ready = [&] {
+            // One after the other and no more than needed: the next may wait for this thread.
+            for (std::size_t i = 0; helps && !reached() && i < states_.size(); ++i)
+                if (states_[i]) states_[i]->help_while_possible(deadline);
+            return reached();
+        };
+        if (ready()) return true;
+        if (expired(deadline)) return false;  // A poll costs no system call.
+        return gate_->wait(ready, deadline);
     }
 
     /// The next in order of completion, if there is one that was not returned before. The set then
