@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency skip=thread
+// A copy of the process made by fork() while thread pools exist. (ThreadSanitizer does not allow
+// threads in such a copy.)
+#include <muster/thread_pool_executor.hpp>
+
+#include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "support/event.hpp"
+
+namespace {
+
+using muster::ThreadPoolExecutor;
+using muster::test::Event;
+
+// Runs `child` in a copy of this process, which then ends by exit(). Returns its exit code, or what
+// is below 0 if a signal ended it, as the alarm does if it hangs.
+int in_copy(const std::function<int()>& child) {
+    std::fflush(nullptr);
+    const ::pid_t pid = ::fork();
+    if (pid == 0) {
+        ::alarm(30);
+        int code = 99;
+        try {
+            code = child();
+        } catch (...) {
+        }
+        std::exit(code);
+    }
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+template <typename Error>
+bool throws(const std::function<void()>& call) {
+    try {
+        call();
+    } catch (const Error&) {
+        return true;
+    }
+    return false;
+}
+
+ThreadPoolExecutor& global_pool() {
+    static ThreadPoolExecutor pool(2);
+    return pool;
+}
+
+}  // namespace
+
+TEST_CASE("in a copy of the process its pools are unusable") {
+    ThreadPoolExecutor pool(2);
+    const Event gate;
+    auto busy = pool.submit([gate] { gate.wait(); });
+    const auto refuses = [](const std::function<void()>& call) {
+        return throws<muster::InvalidStateError>(call);
+    };
+
+    CHECK(in_copy([&] {
+              if (!refuses([&] { (void)pool.submit([] {}); })) return 1;
+              if (!refuses([&] { (void)pool.try_submit([] {}); })) return 2;
+              if (!refuses([&] { pool.post([] {}); })) return 3;
+              if (!refuses([&] { (void)pool.map([](int x) { return x; }, std::vector{1}); })) return 4;
+              if (!refuses([&] { pool.for_each([](int) {}, std::vector{1}); })) return 5;
+              return 0;
+          }) == 0);
+
+    gate.set();
+    busy.result();
+    CHECK(pool.submit([] { return 1; }).result() == 1);  // Here nothing has changed.
+}
+
+TEST_CASE("in a copy of the process its pools neither wait nor touch anything") {
+    auto pool = std::make_unique<ThreadPoolExecutor>(2);
+    const Event gate;
+    auto busy = pool->submit([gate] { gate.wait(); });
+    auto queued = pool->submit([gate] { gate.wait(); });
+
+    CHECK(in_copy([&] {
+              pool->wait_idle();
+              pool->shutdown();
+              pool->shutdown({.cancel_futures = true});
+              (void)pool->stats();
+              pool.reset();
+              return 0;
+          }) == 0);
+
+    CHECK_FALSE(busy.done());
+    CHECK_FALSE(queued.done());
+    gate.set();
+    queued.result();
+}
+
+TEST_CASE("a copy of the process ends without waiting for pools that it inherited") {
+    ThreadPoolExecutor pool(1);
+    const Event gate;
+    auto busy = pool.submit([gate] { gate.wait(); });
+    auto of_global = global_pool().submit([gate] { gate.wait(); });
+
+    CHECK(in_copy([] { return 5; }) == 5);
+
+    gate.set();
+    of_global.result();
+}
+
+TEST_CASE("a pool made in a copy of the process works") {
+    ThreadPoolExecutor pool(2);
+    pool.submit([] {}).result();
+
+    CHECK(in_copy([] {
+              ThreadPoolExecutor own(2);
+              int sum = 0;
+              for (const int x : own.map([](int n) { return 2 * n; }, std::vector{1, 2, 3})) sum += x;
+              return sum;
+          }) == 12);
+}
+
+TEST_CASE("a pool that was made before the fork, but had nothing to do, is unusable after it") {
+    ThreadPoolExecutor pool(2);
+    CHECK(in_copy([&] {
+              return throws<muster::InvalidStateError>([&] { (void)pool.submit([] {}); }) ? 0 : 1;
+          }) == 0);
+    CHECK(pool.submit([] { return 1; }).result() == 1);
+}
+
+TEST_CASE("a task may fork, and the copy ends without waiting for the other threads") {
+    ThreadPoolExecutor pool(2);
+    const Event gate;
+    auto other = pool.submit([gate] { gate.wait(); });
+    auto forks = pool.submit([&] {
+        return in_copy([&] {
+            if (!throws<muster::InvalidStateError>([&] { (void)pool.submit([] {}); })) return 1;
+            return ThreadPoolExecutor(1).submit([] { return 6; }).result();
+        });
+    });
+    CHECK(forks.result() == 6);
+    gate.set();
+}
+
+TEST_CASE("a copy of a copy may make pools as well") {
+    ThreadPoolExecutor pool(1);
+    pool.submit([] {}).result();
+    CHECK(in_copy([] {
+              ThreadPoolExecutor own(1);
+              own.submit([] {}).result();
+              return in_copy([&] {
+                  if (!throws<muster::InvalidStateError>([&] { (void)own.submit([] {}); })) return 1;
+                  return ThreadPoolExecutor(1).submit([] { return 3; }).result();
+              });
+          }) == 3);
+}
+
+TEST_CASE("copies made while pools are at work have no lock that stays held") {
+    ThreadPoolExecutor pool(2);
+    std::atomic<bool> stop{false};
+    std::function<void()> again = [&] {
+        if (!stop) pool.post(again);
+    };
+    pool.post(again);
+    pool.post(again);
+    int failed = 0;
+    for (int i = 0; i < 20; ++i)
+        failed += in_copy([] {
+                      ThreadPoolExecutor own(2);
+                      return own.submit([] { return 4; }).result();
+                  }) != 4;
+    stop = true;
+    pool.wait_idle();
+    CHECK(failed == 0);
+}
