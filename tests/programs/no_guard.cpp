@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // A program that forgot the guard. Each start of it adds a line to the file that is its second
-// argument; the first one says what its main does: "pool", "run", "return" or "fail".
+// argument; the first one says what its main does: "pool", "run", "return", "fail", or
+// "ignore", which is to return in a program that ignores SIGCHLD.
 #include <muster/process_pool_executor.hpp>
 
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 
@@ -17,9 +19,10 @@ int main(int, char** argv) {
     if (muster::in_worker()) {
         if (std::strcmp(argv[1], "run") == 0)
             for (;;) ::pause();
-        if (std::strcmp(argv[1], "return") == 0) return 0;
+        if (std::strcmp(argv[1], "return") == 0 || std::strcmp(argv[1], "ignore") == 0) return 0;
         if (std::strcmp(argv[1], "fail") == 0) return 3;
     }
+    if (std::strcmp(argv[1], "ignore") == 0) std::signal(SIGCHLD, SIG_IGN);
     const auto begun = Clock::now();
     muster::ProcessPoolExecutor pool(
         {.max_workers = 3, .start_timeout = std::chrono::milliseconds(500)});

@@ -21,15 +21,7 @@ class CallbackThread {
     CallbackThread() = default;
     CallbackThread(const CallbackThread&) = delete;
     CallbackThread& operator=(const CallbackThread&) = delete;
-    ~CallbackThread() {
-        {
-            const std::lock_guard held(shared_->mutex);
-            shared_->ending = true;
-        }
-        shared_->changed.notify_one();
-        if (!thread_.joinable()) return;
-        thread_.get_id() == std::this_thread::get_id() ? thread_.detach() : thread_.join();
-    }
+    ~CallbackThread() { end(); }
 
     void post(std::function<void()> callback) {
         {
@@ -42,6 +34,17 @@ class CallbackThread {
             shared_->waiting.push_back(std::move(callback));
         }
         shared_->changed.notify_one();
+    }
+
+    /// Runs what waits, then ends the thread. In a callback it is left to end by itself.
+    void end() noexcept {
+        {
+            const std::lock_guard held(shared_->mutex);
+            shared_->ending = true;
+        }
+        shared_->changed.notify_one();
+        if (!thread_.joinable()) return;
+        thread_.get_id() == std::this_thread::get_id() ? thread_.detach() : thread_.join();
     }
 
     /// Called before a wait for what other callbacks do. If this is itself a callback, those that

@@ -69,6 +69,8 @@ class ProcessEngine : public ProcessCore {
         ExitDrain::withdraw(*this);
         shutdown(true, false);
         join();
+        // Of tasks that ended in time, nothing runs or is destroyed after the pool.
+        if (tasks_here() == 0) callbacks_.end();
         release_executor();
     }
 
@@ -304,6 +306,7 @@ class ProcessEngine : public ProcessCore {
                                std::min<std::size_t>(packet.text_size, packet.text.size()));
         switch (packet.kind) {
             case Packet::Kind::ready: {
+                failures_ = 0;
                 const std::lock_guard held(mutex_);
                 worker.life = Life::ready;
                 dispatcher_.dispatch();
@@ -351,15 +354,14 @@ class ProcessEngine : public ProcessCore {
             const std::exception_ptr error = crash_of(worker, status, *handle.task);
             fail(std::move(handle), error);
         }
-        if (life == Life::leaving || broken_) return;
-        if (worker.has_worked || !crashed.empty()) {
-            failures_ = 0;
-        } else if (life == Life::starting && status.exit_code && !worker.page().guard_passed.load()) {
+        if (life != Life::starting || broken_) return;
+        if (status.exit_code && !worker.past_guard()) {
             guard_missed();  // Its main has ended, or another program's.
         } else if (++failures_ >= most_failures) {
+            if (!status.signal && !worker.past_guard()) return guard_missed();
             break_pool([end = describe_end(status)] {
                 return std::make_exception_ptr(BrokenProcessPool(
-                    "muster: the process pool is broken: its workers end before their first task; "
+                    "muster: the process pool is broken: its workers cannot start; "
                     "the last one " + end));
             });
         }
