@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// ctest: seam
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
