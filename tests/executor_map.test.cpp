@@ -92,7 +92,8 @@ TEST_CASE_TEMPLATE("map gives the results in the order of the input", E, EVERY_E
     for (const std::size_t chunksize : {1u, 2u, 3u, 7u, 500u, 1000u}) {
         CAPTURE(chunksize);
         CHECK(collect(pool.map({.chunksize = chunksize}, twice, input)) == expected);
-        CHECK(collect(pool.map({.chunksize = chunksize, .buffersize = 4}, twice, input)) == expected);
+        CHECK(collect(pool.map({.chunksize = chunksize, .buffersize = 4}, twice, input)) ==
+              expected);
     }
     for (const std::size_t buffersize : {1u, 2u, 500u, 1000u}) {
         CAPTURE(buffersize);
@@ -110,7 +111,8 @@ TEST_CASE_TEMPLATE("map takes an element of each range until one ends", E, EVERY
         return all;
     };
 
-    CHECK(collect(pool.map(repeat, numbers_of, texts)) == std::vector<std::string>{"a", "bb", "ccc"});
+    CHECK(collect(pool.map(repeat, numbers_of, texts)) ==
+          std::vector<std::string>{"a", "bb", "ccc"});
     CHECK(collect(pool.map([](int x, int y, int z) { return x + y + z; }, std::vector{1, 2},
                            Counting{}, std::vector{10, 20, 30})) == std::vector{11, 23});
 }
@@ -163,9 +165,9 @@ TEST_CASE_TEMPLATE("map with larger chunks takes no more than buffersize ahead",
             CAPTURE(buffersize);
             CAPTURE(chunksize);
             Counting input;
-            auto results = pool.map({.chunksize = chunksize,
-                                     .buffersize = static_cast<std::size_t>(buffersize)},
-                                    twice, input);
+            auto results = pool.map(
+                {.chunksize = chunksize, .buffersize = static_cast<std::size_t>(buffersize)}, twice,
+                input);
             CHECK(input.pulled <= buffersize);
 
             int given = 0;

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency
-// What only a pool of threads promises: its threads, its order, its initializer, its time limits.
+// What only a pool of threads promises: its threads, its bound, its initializer. Its order is in
+// thread_pool_order.test.cpp, its time limits in thread_pool_timeout.test.cpp.
 #include <muster/thread_pool_executor.hpp>
 
 #include <doctest/doctest.h>
 #include <pthread.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <cstddef>
-#include <limits>
+#include <ctime>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -37,38 +36,6 @@ std::string thread_name() {
 // What initializers leave in their thread.
 thread_local int initialized = 0;
 thread_local std::string greeting;
-
-// A pool of one worker that runs nothing further until `gate` is set.
-struct HeldPool {
-    ThreadPoolExecutor pool{1};
-    Event begun;
-    Event gate;
-
-    HeldPool() {
-        pool.post([begun = begun, gate = gate] {
-            begun.set();
-            gate.wait();
-        });
-        begun.wait();
-    }
-};
-
-// Notes what tasks say, in order.
-class Notes {
-  public:
-    void add(int number) {
-        const std::lock_guard held(mutex_);
-        numbers_.push_back(number);
-    }
-    std::vector<int> numbers() const {
-        const std::lock_guard held(mutex_);
-        return numbers_;
-    }
-
-  private:
-    mutable std::mutex mutex_;
-    std::vector<int> numbers_;
-};
 
 }  // namespace
 
@@ -107,6 +74,22 @@ TEST_CASE("a saturated pool has as many threads as it may, and no more") {
 
     CHECK(threads.size() == 4);
     CHECK(pool.stats().completed == 60);
+}
+
+TEST_CASE("idle threads sleep") {
+    ThreadPoolExecutor pool(4);
+    const Event all_there;
+    std::atomic<int> there{0};
+    for (int i = 0; i < 4; ++i)
+        pool.post([&, all_there] {
+            if (++there == 4) all_there.set();
+            all_there.wait();
+        });
+    pool.wait_idle();
+    const std::clock_t before = std::clock();
+    std::this_thread::sleep_for(100ms);
+    const std::chrono::duration<double> used((std::clock() - before) / double(CLOCKS_PER_SEC));
+    CHECK(used < 50ms);  // All threads' time; one that turned all the while would have used 100 ms.
 }
 
 TEST_CASE("constructing a pool starts no thread") {
@@ -148,106 +131,6 @@ TEST_CASE("threads without a prefix are named after the pool's type") {
     CHECK(pool.submit(thread_name).result() == std::string("ThreadPoolExecutor").substr(0, 15));
 }
 
-TEST_CASE("tasks begin in the order of their submission") {
-    HeldPool held;
-    Notes notes;
-    std::vector<int> expected;
-    for (int i = 0; i < 300; ++i) {
-        held.pool.post([&notes, i] { notes.add(i); });
-        expected.push_back(i);
-    }
-    held.gate.set();
-    held.pool.wait_idle();
-    CHECK(notes.numbers() == expected);
-}
-
-TEST_CASE("tasks submitted by tasks take their place in the order too") {
-    HeldPool held;
-    Notes notes;
-    for (int i = 0; i < 20; ++i)
-        held.pool.post([&, i] {
-            notes.add(i);
-            held.pool.post([&, i] { notes.add(100 + i); });
-        });
-    held.gate.set();
-    held.pool.wait_idle();
-
-    // The twenty were there before any that they submitted.
-    std::vector<int> expected;
-    for (int i = 0; i < 20; ++i) expected.push_back(i);
-    for (int i = 0; i < 20; ++i) expected.push_back(100 + i);
-    CHECK(notes.numbers() == expected);
-}
-
-TEST_CASE("submissions from inside and outside are run in the order in which they were made") {
-    ThreadPoolExecutor pool(1);
-    Notes notes;
-    std::vector<int> expected;
-    const Event ended;
-    pool.post([&, ended] {
-        for (int i = 0; i < 20; ++i) {
-            const int inside = 2 * i;
-            pool.post([&notes, inside] { notes.add(inside); });
-            // Another thread, while this task runs.
-            std::thread([&] { pool.post([&notes, inside] { notes.add(inside + 1); }); }).join();
-        }
-        ended.set();
-    });
-    for (int i = 0; i < 40; ++i) expected.push_back(i);
-    ended.wait();
-    pool.wait_idle();
-    CHECK(notes.numbers() == expected);
-}
-
-TEST_CASE("priorities hold for tasks submitted by tasks") {
-    ThreadPoolExecutor pool(1);
-    Notes notes;
-    const auto note = [&](int number) { return [&notes, number] { notes.add(number); }; };
-    pool.submit([&] {
-            for (const auto& [priority, number] : std::vector<std::pair<int, int>>{
-                     {0, 3}, {-1, 6}, {5, 1}, {0, 4}, {-1, 7}, {5, 2}, {0, 5}})
-                pool.post({.priority = priority}, note(number));
-        })
-        .result();
-    pool.wait_idle();
-    CHECK(notes.numbers() == std::vector{1, 2, 3, 4, 5, 6, 7});
-}
-
-TEST_CASE("an urgent task passes those that wait, not the one that runs") {
-    HeldPool held;
-    Notes notes;
-    for (int i = 0; i < 200; ++i)
-        held.pool.post([&, i] {
-            notes.add(i);
-            if (i == 3) held.pool.post({.priority = 1}, [&] { notes.add(1000); });
-        });
-    held.pool.post({.priority = 1}, [&] { notes.add(2000); });
-    held.gate.set();
-    held.pool.wait_idle();
-
-    const std::vector<int> numbers = notes.numbers();
-    REQUIRE(numbers.size() == 202);
-    CHECK(std::vector(numbers.begin(), numbers.begin() + 6) == std::vector{2000, 0, 1, 2, 3, 1000});
-    CHECK(numbers.back() == 199);
-}
-
-TEST_CASE("a task of lowest priority runs when nothing else waits") {
-    HeldPool held;
-    Notes notes;
-    held.pool.post({.priority = std::numeric_limits<int>::min()}, [&] {
-        notes.add(3);
-        held.pool.post([&] { notes.add(4); });
-    });
-    held.pool.post([&] {
-        notes.add(1);
-        held.pool.post([&] { notes.add(2); });
-    });
-    held.pool.post({.priority = std::numeric_limits<int>::max()}, [&] { notes.add(0); });
-    held.gate.set();
-    held.pool.wait_idle();
-    CHECK(notes.numbers() == std::vector{0, 1, 2, 3, 4});
-}
-
 TEST_CASE("a full pool lets its own tasks and callbacks submit") {
     ThreadPoolExecutor pool({.max_workers = 1, .max_pending = 1});
     Future<int> inner;
@@ -262,8 +145,7 @@ TEST_CASE("a full pool lets its own tasks and callbacks submit") {
         begun.set();
         gate.wait();
     });
-    task.add_done_callback(
-        [&](const auto&) { from_callback = pool.submit([] { return 6; }); });
+    task.add_done_callback([&](const auto&) { from_callback = pool.submit([] { return 6; }); });
     begun.wait();
     gate.set();
     pool.wait_idle();
@@ -298,11 +180,12 @@ TEST_CASE("many threads that wait for room all get it") {
 
 TEST_CASE("the initializer runs once in each worker before its first task") {
     std::atomic<int> calls{0};
-    ThreadPoolExecutor pool({.max_workers = 3, .initializer = {[&](int amount) {
-                                                                   initialized += amount;
-                                                                   ++calls;
-                                                               },
-                                                               7}});
+    ThreadPoolExecutor pool({.max_workers = 3,
+                             .initializer = {[&](int amount) {
+                                                 initialized += amount;
+                                                 ++calls;
+                                             },
+                                             7}});
     std::mutex mutex;
     std::set<std::thread::id> threads;
     std::set<int> seen;
@@ -325,7 +208,8 @@ TEST_CASE("the initializer runs once in each worker before its first task") {
 
 TEST_CASE("initializer arguments are kept as submit keeps them") {
     ThreadPoolExecutor pool(
-        {.max_workers = 1, .initializer = {[](std::string text) { greeting = std::move(text); }, "hi"}});
+        {.max_workers = 1,
+         .initializer = {[](std::string text) { greeting = std::move(text); }, "hi"}});
     CHECK(pool.submit([] { return greeting; }).result() == "hi");
 }
 
@@ -351,7 +235,8 @@ TEST_CASE("an initializer that throws breaks the pool, with its words") {
     CHECK(is_broken(present));
     CHECK(is_broken(queued));
     CHECK(is_broken(pool.submit([&] { ran = true; })));  // And so it stays.
-    CHECK_THROWS_AS(pool.submit([&] { ran = true; }).result(), muster::BrokenExecutor);
+    auto later = pool.submit([&] { ran = true; });
+    CHECK_THROWS_AS(later.result(), muster::BrokenExecutor);
     CHECK_THROWS_AS(pool.for_each([&](int) { ran = true; }, std::vector{1, 2}),
                     muster::BrokenThreadPool);
     CHECK_FALSE(ran);
@@ -365,120 +250,6 @@ TEST_CASE("an initializer that throws breaks the pool, with its words") {
 
 TEST_CASE("an initializer may throw anything") {
     ThreadPoolExecutor pool({.max_workers = 2, .initializer = [] { throw 42; }});
-    CHECK_THROWS_AS(pool.submit([] {}).result(), muster::BrokenThreadPool);
-}
-
-TEST_CASE("past its timeout a task's future holds TaskTimeout while it still runs") {
-    ThreadPoolExecutor pool(1);
-    const Event asked;
-    const Event gate;
-    const Event returned;
-    auto task = pool.submit({.name = "the endless one", .timeout = 1ms},
-                            [asked, gate, returned](muster::StopToken stop) {
-                                while (!stop.stop_requested()) std::this_thread::yield();
-                                asked.set();
-                                gate.wait();
-                                returned.set();
-                                return 1;
-                            });
-    auto behind = pool.submit([] { return 2; });
-
-    try {
-        (void)task.result();
-        FAIL("it has no result");
-    } catch (const muster::TaskTimeout& timeout) {
-        CHECK(std::string(timeout.what()).find("the endless one") != std::string::npos);
-    }
-    asked.wait();
-    CHECK_FALSE(returned.happened());
-    CHECK_FALSE(behind.done());  // The worker is still busy.
-    CHECK_FALSE(pool.wait_idle_for(1ms));
-    gate.set();
-
-    CHECK(behind.result() == 2);
-    pool.wait_idle();
-    const muster::ExecutorStats stats = pool.stats();
-    CHECK(stats.timed_out == 1);
-    CHECK(stats.completed == 1);
-    CHECK(stats.failed == 0);
-    CHECK(stats.running == 0);
-    CHECK(stats.pending == 0);
-}
-
-TEST_CASE("a timeout is counted from the task's start, not while it waits") {
-    HeldPool held;
-    auto task = held.pool.submit({.timeout = 10s}, [] { return 1; });
-    auto brief = held.pool.submit({.timeout = 1ms}, [](muster::StopToken stop) {
-        while (!stop.stop_requested()) std::this_thread::yield();
-    });
-    CHECK_FALSE(brief.wait_for(5ms));
-    held.gate.set();
-    CHECK(task.result() == 1);
-    CHECK_THROWS_AS(brief.result(), muster::TaskTimeout);
-}
-
-TEST_CASE("a task that ends within its timeout keeps its outcome") {
-    ThreadPoolExecutor pool(2);
-    for (int i = 0; i < 50; ++i) {
-        CHECK(pool.submit({.timeout = 1h}, [] { return 3; }).result() == 3);
-        CHECK_THROWS_AS(pool.submit({.timeout = 1h}, [] { throw std::out_of_range("x"); }).result(),
-                        std::out_of_range);
-    }
-    pool.wait_idle();
-    CHECK(pool.stats().timed_out == 0);
-}
-
-TEST_CASE("tasks that end when their time is over have one outcome each") {
-    ThreadPoolExecutor pool(2);
-    std::vector<Future<int>> futures;
-    for (int i = 0; i < 200; ++i)
-        futures.push_back(pool.submit({.timeout = std::chrono::microseconds(i)}, [] {
-            std::this_thread::sleep_for(50us);
-            return 1;
-        }));
-    pool.wait_idle();
-    std::size_t timed_out = 0;
-    for (const auto& future : futures) {
-        REQUIRE(future.done());
-        timed_out += future.exception() != nullptr;
-    }
-    CHECK(pool.stats().timed_out == timed_out);
-    CHECK(pool.stats().completed == futures.size() - timed_out);
-    CHECK(pool.stats().failed == 0);
-}
-
-TEST_CASE("a pool that is destroyed while time limits expire waits for what they started") {
-    for (int i = 0; i < 100; ++i) {
-        std::atomic<int> callbacks{0};
-        {
-            ThreadPoolExecutor pool(2);
-            for (int k = 0; k < 4; ++k)
-                pool.submit({.timeout = std::chrono::microseconds(20 * k)},
-                            [](muster::StopToken stop) {
-                                while (!stop.stop_requested()) std::this_thread::yield();
-                            })
-                    .add_done_callback([&](const auto&) { ++callbacks; });
-        }
-        CHECK(callbacks == 4);
-    }
-}
-
-TEST_CASE("wait_idle waits for the callbacks of a task that ran past its time") {
-    ThreadPoolExecutor pool(1);
-    const Event in_callback;
-    const Event leave;
-    const Event gate;
-    auto task = pool.submit({.timeout = 1ms}, [gate] { gate.wait(); });
-    task.add_done_callback([in_callback, leave](const auto&) {
-        in_callback.set();
-        leave.wait();
-    });
-    in_callback.wait();
-    gate.set();
-    pool.submit([] {}).result();  // So the task itself has returned.
-
-    CHECK_FALSE(pool.wait_idle_for(2ms));
-    leave.set();
-    pool.wait_idle();
-    CHECK(pool.stats().timed_out == 1);
+    auto task = pool.submit([] {});
+    CHECK_THROWS_AS(task.result(), muster::BrokenThreadPool);
 }

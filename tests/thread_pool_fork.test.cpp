@@ -71,7 +71,8 @@ TEST_CASE("in a copy of the process its pools are unusable") {
               if (!refuses([&] { (void)pool.submit([] {}); })) return 1;
               if (!refuses([&] { (void)pool.try_submit([] {}); })) return 2;
               if (!refuses([&] { pool.post([] {}); })) return 3;
-              if (!refuses([&] { (void)pool.map([](int x) { return x; }, std::vector{1}); })) return 4;
+              if (!refuses([&] { (void)pool.map([](int x) { return x; }, std::vector{1}); }))
+                  return 4;
               if (!refuses([&] { pool.for_each([](int) {}, std::vector{1}); })) return 5;
               return 0;
           }) == 0);
@@ -121,7 +122,8 @@ TEST_CASE("a pool made in a copy of the process works") {
     CHECK(in_copy([] {
               ThreadPoolExecutor own(2);
               int sum = 0;
-              for (const int x : own.map([](int n) { return 2 * n; }, std::vector{1, 2, 3})) sum += x;
+              for (const int x : own.map([](int n) { return 2 * n; }, std::vector{1, 2, 3}))
+                  sum += x;
               return sum;
           }) == 12);
 }
@@ -155,7 +157,8 @@ TEST_CASE("a copy of a copy may make pools as well") {
               ThreadPoolExecutor own(1);
               own.submit([] {}).result();
               return in_copy([&] {
-                  if (!throws<muster::InvalidStateError>([&] { (void)own.submit([] {}); })) return 1;
+                  if (!throws<muster::InvalidStateError>([&] { (void)own.submit([] {}); }))
+                      return 1;
                   return ThreadPoolExecutor(1).submit([] { return 3; }).result();
               });
           }) == 3);

@@ -82,9 +82,8 @@ TEST_CASE("one worker runs what is waited for with wait, wait_for, exception and
     };
     CHECK(inside([](const Future<int>& f) { return f.wait(), f.done(); }));
     CHECK(inside([](const Future<int>& f) { return f.wait_for(1h); }));
-    CHECK(inside([](const Future<int>& f) {
-        return f.wait_until(std::chrono::steady_clock::now() + 1h);
-    }));
+    CHECK(inside(
+        [](const Future<int>& f) { return f.wait_until(std::chrono::steady_clock::now() + 1h); }));
     CHECK(inside([](const Future<int>& f) { return f.exception() == nullptr; }));
     CHECK(inside([](const Future<int>& f) { return f.result(1h); }) == 1);
 }
@@ -117,18 +116,21 @@ TEST_CASE("one worker runs what then depends on") {
     ThreadPoolExecutor pool(1);
     CHECK(pool.submit([&] {
                   return pool.submit([] { return 1; }).then([](int x) { return x + 1; }).result();
-              }).result() == 2);
+              })
+              .result() == 2);
     CHECK(pool.submit([&] {
                   return pool.submit([] { return 1; })
                       .then(pool, [](int x) { return x + 1; })
                       .then(pool, [](int x) { return x + 1; })
                       .result();
-              }).result() == 3);
+              })
+              .result() == 3);
     CHECK(pool.submit([&] {  // A future that a continuation returns is waited for too.
                   return pool.submit([] { return 1; })
                       .then([&](int x) { return pool.submit([x] { return x + 10; }); })
                       .result();
-              }).result() == 11);
+              })
+              .result() == 11);
 }
 
 TEST_CASE("one worker runs what when_all and when_any depend on") {
@@ -139,19 +141,23 @@ TEST_CASE("one worker runs what when_all and when_any depend on") {
                   int total = 0;
                   for (const int x : muster::when_all(futures).result()) total += x;
                   return total;
-              }).result() == 45);
+              })
+              .result() == 45);
     CHECK(pool.submit([&] {
-                  auto [a, b] = muster::when_all(pool.submit([] { return 1; }),
-                                                 pool.submit([] { return 2; }).then(
-                                                     pool, [](int x) { return x + 1; }))
-                                    .result();
+                  auto [a, b] =
+                      muster::when_all(
+                          pool.submit([] { return 1; }),
+                          pool.submit([] { return 2; }).then(pool, [](int x) { return x + 1; }))
+                          .result();
                   return a + b;
-              }).result() == 4);
+              })
+              .result() == 4);
     CHECK(pool.submit([&] {
                   std::vector<Future<int>> futures{pool.submit([] { return 5; }),
                                                    pool.submit([] { return 5; })};
                   return muster::when_any(futures).result().future.result();
-              }).result() == 5);
+              })
+              .result() == 5);
 }
 
 TEST_CASE("one worker runs map and for_each from inside a task") {
@@ -238,7 +244,8 @@ TEST_CASE("wait_idle inside a task waits for the others, with one worker") {
                              for (int i = 0; i < 10; ++i) pool.post([&] { ++done; });
                              pool.wait_idle();
                              return done.load();
-                         }).result();
+                         })
+                         .result();
     CHECK(seen == 10);
 }
 

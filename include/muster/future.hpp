@@ -100,8 +100,9 @@ class AnyFuture {
     template <typename Rep, typename Period>
     void throw_unless_done(std::chrono::duration<Rep, Period> timeout) const {
         if (!wait_for(timeout))
-            throw TimeoutError("muster: the result was not there in the time given; the task goes "
-                               "on, and you may ask again");
+            throw TimeoutError(
+                "muster: the result was not there in the time given; the task goes "
+                "on, and you may ask again");
     }
 
   private:
@@ -156,8 +157,7 @@ class [[nodiscard("the future is the only way to the task's result; post() needs
     /// **Throws**: as `result()`, and `TimeoutError` when the time is up: the task goes on, and you
     /// may ask again.
     template <typename Rep, typename Period>
-    std::add_lvalue_reference_t<const T> result(
-        std::chrono::duration<Rep, Period> timeout) const& {
+    std::add_lvalue_reference_t<const T> result(std::chrono::duration<Rep, Period> timeout) const& {
         throw_unless_done(timeout);
         return value();
     }
@@ -318,9 +318,10 @@ auto Future<T>::chain_on(Executor& executor, F&& fn) const {
             return executor.submit(std::move(fn));
         });
     else if constexpr (take)
-        return chain<take>([&executor, fn = std::decay_t<F>(std::forward<F>(fn))](T&& value) mutable {
-            return executor.submit(std::move(fn), std::move(value));
-        });
+        return chain<take>(
+            [&executor, fn = std::decay_t<F>(std::forward<F>(fn))](T&& value) mutable {
+                return executor.submit(std::move(fn), std::move(value));
+            });
     else
         return chain<take>(
             [&executor, fn = std::decay_t<F>(std::forward<F>(fn))](const T& value) mutable {

@@ -39,7 +39,7 @@ class ProcessInitializer {
                 return std::apply(
                     [&](const auto&... parts) {
                         return detail::encode_call<Plan, Fn, detail::Kept<Args>...>(memory, modules,
-                                                                                   parts...);
+                                                                                    parts...);
                     },
                     call);
             };

@@ -13,13 +13,13 @@ namespace muster {
 ///     pool.wait_idle();
 ///     std::cout << pool.stats().completed << " done, " << pool.stats().failed << " failed\n";
 struct ExecutorStats {
-    std::size_t pending = 0;    ///< Accepted, not begun.
-    std::size_t running = 0;    ///< Begun, not ended.
-    std::size_t completed = 0;  ///< Ended with a value.
-    std::size_t failed = 0;     ///< Ended with an exception.
-    std::size_t cancelled = 0;  ///< Will never run.
-    std::size_t timed_out = 0;  ///< Ran past their time limit.
-    std::size_t retried = 0;    ///< Further attempts after one that failed.
+    std::size_t pending = 0;                   ///< Accepted, not begun.
+    std::size_t running = 0;                   ///< Begun, not ended.
+    std::size_t completed = 0;                 ///< Ended with a value.
+    std::size_t failed = 0;                    ///< Ended with an exception.
+    std::size_t cancelled = 0;                 ///< Will never run.
+    std::size_t timed_out = 0;                 ///< Ran past their time limit.
+    std::size_t retried = 0;                   ///< Further attempts after one that failed.
     std::chrono::nanoseconds waiting_time{0};  ///< All tasks' time from submit to start, added up.
     std::chrono::nanoseconds running_time{0};  ///< All tasks' time from start to end, added up.
 };

@@ -40,7 +40,8 @@ class ThreadPoolExecutor
     /// A pool of `max_workers` threads. **Throws**: `std::invalid_argument` for less than 1.
     template <std::integral Count>
     explicit ThreadPoolExecutor(Count max_workers)
-        : ThreadPoolExecutor(ThreadPoolOptions{.max_workers = detail::checked_count(max_workers)}) {}
+        : ThreadPoolExecutor(ThreadPoolOptions{.max_workers = detail::checked_count(max_workers)}) {
+    }
 
     ~ThreadPoolExecutor() = default;
 

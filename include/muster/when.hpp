@@ -111,7 +111,8 @@ class AllState final : public JoinState<R, AllState<R, Gather>> {
     Continuation* finish() noexcept {
         if (!this->begin_settling()) return nullptr;
         try {
-            this->emplace_value(gather_([this](std::size_t i) -> StateBase& { return this->input(i); }));
+            this->emplace_value(
+                gather_([this](std::size_t i) -> StateBase& { return this->input(i); }));
         } catch (...) {
             return this->publish_error(std::current_exception());
         }
@@ -224,8 +225,9 @@ auto when_all(Futures&&... futures) {
         detail::Ref<detail::StateBase>(detail::FutureAccess::share(futures))...};
     auto gather = [](auto&& input) -> R {
         return [&]<std::size_t... i>(std::index_sequence<i...>) {
-            return R{detail::value_of<!std::is_lvalue_reference_v<Futures>,
-                                      detail::ValueOf<Futures>>(input(i))...};
+            return R{
+                detail::value_of<!std::is_lvalue_reference_v<Futures>, detail::ValueOf<Futures>>(
+                    input(i))...};
         }(std::index_sequence_for<Futures...>{});
     };
     auto join = detail::make_join<detail::AllState, R>(std::move(inputs), gather);
@@ -248,9 +250,7 @@ auto when_any(Range&& futures) {
     if (all.empty())
         throw std::invalid_argument("muster: when_any() of no futures would never be done");
     auto inputs = detail::states_of(all);
-    auto pick = [all = std::move(all)](std::size_t index) {
-        return WhenAny<R>{index, all[index]};
-    };
+    auto pick = [all = std::move(all)](std::size_t index) { return WhenAny<R>{index, all[index]}; };
     return detail::FutureAccess::make(detail::Ref<detail::State<WhenAny<R>>>(
         detail::make_join<detail::AnyState, WhenAny<R>>(std::move(inputs), std::move(pick))));
 }

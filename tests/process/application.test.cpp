@@ -47,7 +47,8 @@ std::string exercise() {
     }
     pool.shutdown();
     for (const ::pid_t child : children_of())
-        if (::kill(child, 0) == 0 && ::waitpid(child, nullptr, WNOHANG) >= 0) return "a child is left";
+        if (::kill(child, 0) == 0 && ::waitpid(child, nullptr, WNOHANG) >= 0)
+            return "a child is left";
     return "";
 }
 
@@ -97,7 +98,8 @@ TEST_CASE("the application's own children are not reaped") {
     ProcessPoolExecutor pool(2);
     const ::pid_t own = ::fork();
     if (own == 0) ::_exit(5);
-    for (int i = 0; i < 5; ++i) CHECK_THROWS_AS(pool.submit([] { ::_exit(1); }).result(), muster::WorkerCrashed);
+    for (int i = 0; i < 5; ++i)
+        CHECK_THROWS_AS(pool.submit([] { ::_exit(1); }).result(), muster::WorkerCrashed);
     pool.shutdown();
     int status = 0;
     CHECK(::waitpid(own, &status, 0) == own);
@@ -123,10 +125,11 @@ TEST_CASE("program: descriptors" * doctest::skip()) {
         for (const int fd : seen)
             if (fd > 7) line += " has " + std::to_string(fd);
         if (!pool.submit([] {
-                 char zero = 1;
-                 return ::read(STDIN_FILENO, &zero, 1) == 0 &&
-                        std::string(::ttyname(STDIN_FILENO) ? "tty" : "") != "tty";
-             }).result())
+                     char zero = 1;
+                     return ::read(STDIN_FILENO, &zero, 1) == 0 &&
+                            std::string(::ttyname(STDIN_FILENO) ? "tty" : "") != "tty";
+                 })
+                 .result())
             line += " stdin has something";
         if (kind == "closed")
             for (int fd = 0; fd < 3; ++fd)

@@ -22,16 +22,22 @@ inline void go_off(Way way) {
     // A sanitizer's own handlers would turn the signal into an exit code.
     for (const int signal : {SIGSEGV, SIGABRT}) ::signal(signal, SIG_DFL);
     switch (way) {
-        case Way::exception: throw std::out_of_range("the bomb went off");
-        case Way::exit: std::exit(7);
-        case Way::end_at_once: ::_exit(7);
-        case Way::abort: std::abort();
+        case Way::exception:
+            throw std::out_of_range("the bomb went off");
+        case Way::exit:
+            std::exit(7);
+        case Way::end_at_once:
+            ::_exit(7);
+        case Way::abort:
+            std::abort();
         case Way::segv: {
             const volatile std::uintptr_t nowhere = 8;  // Not 0, which sanitizers look for.
             *reinterpret_cast<volatile char*>(nowhere) = 1;
             break;
         }
-        case Way::kill: ::raise(SIGKILL); break;
+        case Way::kill:
+            ::raise(SIGKILL);
+            break;
     }
 }
 

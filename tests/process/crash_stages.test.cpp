@@ -78,8 +78,8 @@ TEST_CASE("a worker's death at any stage costs the future of that task alone, an
                 CAPTURE(where.words);
                 CAPTURE(loss.name);
                 Neighbours before(pool);
-                auto future = pool.submit({.name = "bomb"}, muster::test::carry,
-                                          Bomb{where.stage, loss.way});
+                auto future =
+                    pool.submit({.name = "bomb"}, muster::test::carry, Bomb{where.stage, loss.way});
                 Neighbours after(pool);
 
                 REQUIRE(future.wait_for(20s));
@@ -91,11 +91,11 @@ TEST_CASE("a worker's death at any stage costs the future of that task alone, an
                     CHECK(crash.exit_code() == loss.exit_code);
                     CHECK(crash.signal() == loss.signal);
                     CHECK_MESSAGE(contains(crash.what(), where.words), crash.what());
-                    CHECK_MESSAGE(contains(crash.what(), std::to_string(crash.pid())), crash.what());
-                    CHECK_MESSAGE(contains(crash.what(), loss.signal
-                                                             ? loss.name
-                                                             : "left with exit code 7"),
+                    CHECK_MESSAGE(contains(crash.what(), std::to_string(crash.pid())),
                                   crash.what());
+                    CHECK_MESSAGE(
+                        contains(crash.what(), loss.signal ? loss.name : "left with exit code 7"),
+                        crash.what());
                 }
                 before.check();
                 after.check();
@@ -110,8 +110,8 @@ TEST_CASE("a worker's death at any stage costs the future of that task alone, an
 TEST_CASE("an exception at any stage comes with its type, and the worker lives on") {
     ProcessPoolExecutor pool(1);
     const int pid = pool.submit([] { return static_cast<int>(::getpid()); }).result();
-    for (const Stage stage : {Stage::decode_task, Stage::run, Stage::encode_result,
-                              Stage::decode_result}) {
+    for (const Stage stage :
+         {Stage::decode_task, Stage::run, Stage::encode_result, Stage::decode_result}) {
         CAPTURE(static_cast<int>(stage));
         Neighbours before(pool);
         auto future = pool.submit(muster::test::carry, Bomb{stage, Way::exception});

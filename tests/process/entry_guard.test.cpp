@@ -61,9 +61,10 @@ TEST_CASE("a program without the guard gets EntryGuardError, soon, and never mul
         Program program({std::string(TEST_PROGRAMS) + "/no_guard", what, starts.path()});
         for (int i = 0; i < 2; ++i) {
             const std::string message = program.line();
-            CHECK_MESSAGE(message.find("make `muster::entry_guard();` the first statement of main") !=
-                              std::string::npos,
-                          message);
+            CHECK_MESSAGE(
+                message.find("make `muster::entry_guard();` the first statement of main") !=
+                    std::string::npos,
+                message);
         }
         CHECK(program.line() == "quickly");
         CHECK(program.exit_code() == 0);
@@ -108,12 +109,15 @@ TEST_CASE("entry_guard returns at once in an ordinary process, any number of tim
 
 TEST_CASE("a worker may itself make pools") {
     ProcessPoolExecutor pool(2);
-    auto outer = pool.submit([](int n) {
-        ProcessPoolExecutor inner(2);
-        int sum = 0;
-        for (const int x : inner.map([](int i) { return i * i; }, std::vector{1, 2, n})) sum += x;
-        return sum;
-    }, 3);
+    auto outer = pool.submit(
+        [](int n) {
+            ProcessPoolExecutor inner(2);
+            int sum = 0;
+            for (const int x : inner.map([](int i) { return i * i; }, std::vector{1, 2, n}))
+                sum += x;
+            return sum;
+        },
+        3);
     CHECK(outer.result() == 14);
     CHECK(pool.submit([] { return global_pool.submit([] { return 6; }).result(); }).result() == 6);
 }
@@ -173,12 +177,15 @@ struct Object {
 void submit_three(ProcessPoolExecutor& pool) {
     static Object object{"object"};  // Younger than the pool, but there before its first task.
     for (int i = 0; i < 3; ++i)
-        pool.submit([](int n) {
-                ::usleep(20'000);
-                return n;
-            }, i).add_done_callback([](const muster::Future<int>& done) {
-            say("task " + std::to_string(done.result()) + (object.alive ? "" : " dangling"));
-        });
+        pool.submit(
+                [](int n) {
+                    ::usleep(20'000);
+                    return n;
+                },
+                i)
+            .add_done_callback([](const muster::Future<int>& done) {
+                say("task " + std::to_string(done.result()) + (object.alive ? "" : " dangling"));
+            });
 }
 
 }  // namespace
@@ -215,8 +222,7 @@ TEST_CASE("tasks of static pools run before what was alive at the first of them 
         std::vector<std::string> lines;
         for (std::string line; std::getline(output, line);) lines.push_back(line);
         std::sort(lines.begin(), lines.end() - (lines.empty() ? 0 : 1));
-        CHECK(lines ==
-              std::vector<std::string>{"task 0", "task 1", "task 2", "destroyed object"});
+        CHECK(lines == std::vector<std::string>{"task 0", "task 1", "task 2", "destroyed object"});
         CHECK(program.exit_code() == 0);
     }
 }

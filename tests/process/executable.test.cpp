@@ -46,8 +46,9 @@ TEST_CASE("program: own file" * doctest::skip()) {
     if (kind == "folder left") fs::current_path("/");
     ::kill(first, SIGKILL);
     const int second = pool.submit(own_pid).result();
-    say(second != first && ProcessPoolExecutor(1).submit(own_pid).result() != 0 ? "all well"
-                                                                               : "the same worker");
+    say(second != first && ProcessPoolExecutor(1).submit(own_pid).result() != 0
+            ? "all well"
+            : "the same worker");
 }
 
 TEST_CASE("workers start although the program's file was deleted, renamed or replaced meanwhile") {

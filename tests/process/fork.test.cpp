@@ -67,7 +67,8 @@ TEST_CASE("in a copy of the process its pools are unusable") {
               if (!refuses([&] { (void)pool.submit(own_pid); })) return 1;
               if (!refuses([&] { (void)pool.try_submit(own_pid); })) return 2;
               if (!refuses([&] { pool.post(own_pid); })) return 3;
-              if (!refuses([&] { (void)pool.map([](int x) { return x; }, std::vector{1}); })) return 4;
+              if (!refuses([&] { (void)pool.map([](int x) { return x; }, std::vector{1}); }))
+                  return 4;
               if (!refuses([&] { pool.for_each([](int) {}, std::vector{1}); })) return 5;
               return 0;
           }) == 0);
@@ -87,8 +88,8 @@ TEST_CASE("a copy of the process neither waits for its pools nor touches their t
     CHECK(gate.arrival() == 'a');
     std::vector<Future<int>> queued;
     for (int i = 0; i < 10; ++i) queued.push_back(pool->submit([](int x) { return x; }, i));
-    const auto large = pool->submit([](const std::string& s) { return s.size(); },
-                                    std::string(8 << 20, 'x'));
+    const auto large =
+        pool->submit([](const std::string& s) { return s.size(); }, std::string(8 << 20, 'x'));
 
     CHECK(in_copy([&] {
               for (Future<int>& future : queued)
@@ -133,7 +134,8 @@ TEST_CASE("a pool made in a copy of the process works") {
     CHECK(in_copy([] {
               ProcessPoolExecutor own(2);
               int sum = 0;
-              for (const int x : own.map([](int n) { return 2 * n; }, std::vector{1, 2, 3})) sum += x;
+              for (const int x : own.map([](int n) { return 2 * n; }, std::vector{1, 2, 3}))
+                  sum += x;
               return sum;
           }) == 12);
 }

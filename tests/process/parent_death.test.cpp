@@ -82,9 +82,8 @@ TEST_CASE("program: parent" * doctest::skip()) {
 }
 
 TEST_CASE("a parent that is killed leaves no worker") {
-    for (const std::string kind :
-         {"idle", "busy", "stopped", "used in a thread that has ended",
-          "made in a thread that has ended", "forked"}) {
+    for (const std::string kind : {"idle", "busy", "stopped", "used in a thread that has ended",
+                                   "made in a thread that has ended", "forked"}) {
         CAPTURE(kind);
         Program parent = Program::test_case("parent", kind);
         const auto workers = parent.pids();

@@ -96,7 +96,8 @@ TEST_CASE("more large results than a worker has places for arrive") {
 TEST_CASE("large exceptions arrive") {
     ProcessPoolExecutor pool(1);
     const std::string text(300'000, 'x');
-    auto future = pool.submit([](const std::string& what) { throw std::runtime_error(what); }, text);
+    auto future =
+        pool.submit([](const std::string& what) { throw std::runtime_error(what); }, text);
     try {
         future.result();
         FAIL("no exception");
@@ -169,12 +170,13 @@ TEST_CASE("map takes what it needs from endless input, and drops what was not as
 
 TEST_CASE("a crash inside a map costs the element that crashed") {
     ProcessPoolExecutor pool(2);
-    auto results = pool.map({.chunksize = 4, .buffersize = 20},
-                            [](int x) {
-                                if (x == 5) std::abort();
-                                return x;
-                            },
-                            std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+    auto results = pool.map(
+        {.chunksize = 4, .buffersize = 20},
+        [](int x) {
+            if (x == 5) std::abort();
+            return x;
+        },
+        std::vector{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
     std::vector<int> seen;
     auto next = results.begin();
     CHECK_THROWS_AS(
@@ -193,9 +195,8 @@ TEST_CASE("move-only arguments and results, and function objects with data") {
         int operator()(int x) const { return factor * x; }
     };
     ProcessPoolExecutor pool(1);
-    auto doubled = pool.submit(
-        [](std::unique_ptr<int> x) { return std::make_unique<int>(2 * *x); },
-        std::make_unique<int>(21));
+    auto doubled = pool.submit([](std::unique_ptr<int> x) { return std::make_unique<int>(2 * *x); },
+                               std::make_unique<int>(21));
     CHECK(*std::move(doubled).result() == 42);
     CHECK(pool.submit(Scale{5}, 8).result() == 40);
     CHECK(pool.submit([](std::string s) { return s + "!"; }, "literal").result() == "literal!");

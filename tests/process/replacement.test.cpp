@@ -116,7 +116,8 @@ TEST_CASE("workers that end three times before they are ready break the pool, wh
 
 TEST_CASE("a program that cannot be started breaks the pool, which names it") {
     ProcessPoolExecutor pool({.max_workers = 1, .executable = "/nowhere/at/all"});
-    const std::string message = message_of<muster::BrokenProcessPool>(pool.submit([] { return 1; }));
+    const std::string message =
+        message_of<muster::BrokenProcessPool>(pool.submit([] { return 1; }));
     CHECK_MESSAGE(message.find("/nowhere/at/all") != std::string::npos, message);
 }
 

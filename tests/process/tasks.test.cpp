@@ -47,7 +47,8 @@ TEST_CASE("cancel succeeds for all that has not begun, also for what a worker al
         TaskGate gate;
         auto first = pool.submit(TaskGate::pass, gate.path(), 'f');
         std::vector<Future<char>> queued;
-        for (int i = 0; i < 50; ++i) queued.push_back(pool.submit(TaskGate::arrive, gate.path(), 'q'));
+        for (int i = 0; i < 50; ++i)
+            queued.push_back(pool.submit(TaskGate::arrive, gate.path(), 'q'));
         CHECK(gate.arrival() == 'f');
 
         CHECK_FALSE(first.cancel());
@@ -218,9 +219,8 @@ TEST_CASE("a callback that blocks delays no result") {
 TEST_CASE("a callback may submit to its pool and wait for the result") {
     ProcessPoolExecutor pool({.max_workers = 1, .max_pending = 1});
     std::atomic<int> seen{0};
-    pool.submit(same, 20).add_done_callback([&](const Future<int>& done) {
-        seen = pool.submit(same, done.result() + 1).result();
-    });
+    pool.submit(same, 20).add_done_callback(
+        [&](const Future<int>& done) { seen = pool.submit(same, done.result() + 1).result(); });
     pool.wait_idle();
     CHECK(seen == 21);
 }
@@ -234,7 +234,8 @@ TEST_CASE("a callback may wait until its pool is idle, the callbacks of others i
         pool.wait_idle();
         seen = others;
     });
-    for (int i = 0; i < 20; ++i) pool.submit(same, i).add_done_callback([&](const auto&) { ++others; });
+    for (int i = 0; i < 20; ++i)
+        pool.submit(same, i).add_done_callback([&](const auto&) { ++others; });
     gate.open();
     pool.wait_idle();
     CHECK(seen == 20);
@@ -291,7 +292,8 @@ TEST_CASE("no task runs twice and every future is resolved, while workers are ki
             futures.push_back(pool.submit(
                 [](const std::string& name, std::int32_t id) {
                     const int out = ::open(name.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-                    if (::write(out, &id, sizeof id) != sizeof id) throw std::runtime_error("write");
+                    if (::write(out, &id, sizeof id) != sizeof id)
+                        throw std::runtime_error("write");
                     ::close(out);
                     return static_cast<int>(::getpid());
                 },

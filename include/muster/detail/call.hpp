@@ -14,9 +14,9 @@
 namespace muster::detail {
 
 template <typename T>
-concept Character = std::is_same_v<T, char> || std::is_same_v<T, wchar_t> ||
-                    std::is_same_v<T, char8_t> || std::is_same_v<T, char16_t> ||
-                    std::is_same_v<T, char32_t>;
+concept Character =
+    std::is_same_v<T, char> || std::is_same_v<T, wchar_t> || std::is_same_v<T, char8_t> ||
+    std::is_same_v<T, char16_t> || std::is_same_v<T, char32_t>;
 
 /// How a task keeps an argument: decayed, but a string literal as a `std::string`, because a
 /// pointer into the submitter's program means nothing to most executors.
@@ -51,14 +51,13 @@ struct CallPlan {
 
 /// Whether to keep literals as strings (the rule) or as the pointers some functions insist on.
 template <typename F, typename... Args>
-inline constexpr bool keeps_strings =
-    CallPlan<std::decay_t<F>, Kept<Args>...>::possible ||
-    !CallPlan<std::decay_t<F>, std::decay_t<Args>...>::possible;
+inline constexpr bool keeps_strings = CallPlan<std::decay_t<F>, Kept<Args>...>::possible ||
+                                      !CallPlan<std::decay_t<F>, std::decay_t<Args>...>::possible;
 
 template <typename F, typename... Args>
-using PlanFor = std::conditional_t<keeps_strings<F, Args...>,
-                                   CallPlan<std::decay_t<F>, Kept<Args>...>,
-                                   CallPlan<std::decay_t<F>, std::decay_t<Args>...>>;
+using PlanFor =
+    std::conditional_t<keeps_strings<F, Args...>, CallPlan<std::decay_t<F>, Kept<Args>...>,
+                       CallPlan<std::decay_t<F>, std::decay_t<Args>...>>;
 
 /// What `fn(args...)` gives, as a future holds it.
 template <typename F, typename... Args>
@@ -123,7 +122,8 @@ auto make_call(F&& fn, Args&&... args) {
                   "muster: fn cannot be called with these arguments (decayed, passed as rvalues), "
                   "neither alone nor with a muster::StopToken before them");
     if constexpr (keeps_strings<F, Args...>) {
-        using Made = CallTask<typename Plan::Result, Plan::with_token, std::decay_t<F>, Kept<Args>...>;
+        using Made =
+            CallTask<typename Plan::Result, Plan::with_token, std::decay_t<F>, Kept<Args>...>;
         return Ref<Made>::adopt(new Made(std::forward<F>(fn), std::forward<Args>(args)...));
     } else {
         using Made = CallTask<typename Plan::Result, Plan::with_token, std::decay_t<F>,

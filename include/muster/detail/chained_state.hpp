@@ -52,8 +52,7 @@ class ChainedState final : public State<U>, private Link {
   public:
     template <typename Fn>
     ChainedState(Ref<State<T>> before, Fn&& fn)
-        : owner_{before->owner()},
-          awaited_{Ref<StateBase>(std::move(before))} {
+        : owner_{before->owner()}, awaited_{Ref<StateBase>(std::move(before))} {
         std::construct_at(&fn_, std::forward<Fn>(fn));
         if (owner_) owner_->retain();
     }
@@ -70,13 +69,13 @@ class ChainedState final : public State<U>, private Link {
 
     bool cancel() noexcept override {
         if (StateBase::cancel()) return true;
-        const Ref<StateBase> inner = passing_on_.load(std::memory_order_acquire) ? awaited()
-                                                                                 : Ref<StateBase>();
+        const Ref<StateBase> inner =
+            passing_on_.load(std::memory_order_acquire) ? awaited() : Ref<StateBase>();
         return inner && inner->cancel();
     }
     bool request_stop() noexcept override {
-        const Ref<StateBase> inner = passing_on_.load(std::memory_order_acquire) ? awaited()
-                                                                                 : Ref<StateBase>();
+        const Ref<StateBase> inner =
+            passing_on_.load(std::memory_order_acquire) ? awaited() : Ref<StateBase>();
         return inner && inner->request_stop();
     }
     bool help() noexcept override {

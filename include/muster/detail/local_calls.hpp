@@ -111,7 +111,8 @@ struct LocalCalls {
                 SharedLoop& loop;
                 ~Runners() {
                     loop.stop();
-                    for (const Future<void>& future : futures) future.cancel() || (future.wait(), true);
+                    for (const Future<void>& future : futures)
+                        future.cancel() || (future.wait(), true);
                 }
             } runners{{}, *this};
             const std::size_t count = std::min(workers_, size_);
@@ -138,7 +139,8 @@ struct LocalCalls {
                 std::size_t end = begin;
                 do {
                     if (begin >= size_) return;
-                    end = begin + std::clamp<std::size_t>((size_ - begin) / (8 * workers_), 1, 1024);
+                    end =
+                        begin + std::clamp<std::size_t>((size_ - begin) / (8 * workers_), 1, 1024);
                 } while (!next_.compare_exchange_weak(begin, end, std::memory_order_relaxed));
                 for (std::size_t i = begin; i < end; ++i)
                     if (!call(fn, i)) return;

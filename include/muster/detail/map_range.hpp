@@ -34,9 +34,7 @@ class ZipSource {
     explicit ZipSource(Ranges&&... ranges) : ranges_(std::forward<Ranges>(ranges)...) {}
 
     /// The next element; nothing when a range has ended.
-    std::optional<Element> next() {
-        return next(std::index_sequence_for<Ranges...>{});
-    }
+    std::optional<Element> next() { return next(std::index_sequence_for<Ranges...>{}); }
     /// Takes nothing more.
     void end() noexcept { ended_ = true; }
 
@@ -62,7 +60,8 @@ class ZipSource {
 template <typename Executor, typename R, typename F, typename Element>
 class ElementFeed {
   public:
-    ElementFeed(Executor& executor, const MapOptions&, F fn) : executor_{executor}, fn_(std::move(fn)) {}
+    ElementFeed(Executor& executor, const MapOptions&, F fn)
+        : executor_{executor}, fn_(std::move(fn)) {}
 
     void push(Element element) {
         futures_.push_back(std::apply(

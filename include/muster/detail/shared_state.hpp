@@ -75,8 +75,7 @@ class StateBase {
 
     /// Takes the sole right to write the outcome. False when it is settled or cancelled already.
     bool begin_settling() noexcept {
-        return advance(Phase::running, Phase::settling) ||
-               advance(Phase::pending, Phase::settling);
+        return advance(Phase::running, Phase::settling) || advance(Phase::pending, Phase::settling);
     }
 
     /// Publishes an outcome, wakes who waits and runs the continuations.

@@ -26,9 +26,9 @@ class Task : public State<R>, public Runnable {
     /// Makes the task `owner`'s, which has accepted it.
     void join(TaskOwner& owner) noexcept {
         owner_ = &owner;
-        submitted_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                           Clock::now().time_since_epoch())
-                           .count();
+        submitted_ns =
+            std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
+                .count();
     }
     void set_options(TaskOptions&& options) {
         priority = options.priority;
@@ -68,10 +68,10 @@ class Task : public State<R>, public Runnable {
 
     void expire() noexcept final {
         if (!this->advance(Phase::running, Phase::settling)) return;
-        this->emplace_error(std::make_exception_ptr(TaskTimeout(
-            "muster: " + title() + " ran longer than its timeout of " +
-            std::to_string(std::chrono::duration<double>(*options_->timeout).count()) +
-            " s; it was asked to stop, and keeps its thread until it returns")));
+        this->emplace_error(std::make_exception_ptr(
+            TaskTimeout("muster: " + title() + " ran longer than its timeout of " +
+                        std::to_string(std::chrono::duration<double>(*options_->timeout).count()) +
+                        " s; it was asked to stop, and keeps its thread until it returns")));
         this->request_stop();
         owner_->finish_timed_out(*this, this->publish(Phase::failed));
         if (is_second_to_end()) owner_->ended_elsewhere();
@@ -128,7 +128,9 @@ class Task : public State<R>, public Runnable {
     }
 
     // A task past its time limit is over when it has returned and its callbacks have, in two threads.
-    bool is_second_to_end() noexcept { return one_ended_.exchange(true, std::memory_order_acq_rel); }
+    bool is_second_to_end() noexcept {
+        return one_ended_.exchange(true, std::memory_order_acq_rel);
+    }
 
     TaskOwner* owner_ = nullptr;
     std::unique_ptr<TaskOptions> options_;  // Only for tasks that have a name or a time limit.

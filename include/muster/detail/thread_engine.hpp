@@ -69,7 +69,8 @@ class ThreadEngine : public TaskOwner {
         if (inherited()) return;  // Nothing of it can be used or freed here: its locks may be held.
         ExitDrain::withdraw(*this);
         shutdown(true, false);
-        if (tasks_here() != 0) wait_idle(std::nullopt);  // By its own task, which is not waited for.
+        if (tasks_here() != 0)
+            wait_idle(std::nullopt);  // By its own task, which is not waited for.
         join();
         release_executor();
     }
@@ -109,7 +110,8 @@ class ThreadEngine : public TaskOwner {
     void throw_if_unusable() const override {
         if (inherited())
             throw InvalidStateError(
-                "muster: this thread pool belongs to the process that made it, of which this one is "
+                "muster: this thread pool belongs to the process that made it, of which this one "
+                "is "
                 "a fork; make a new pool here");
     }
 
@@ -152,7 +154,8 @@ class ThreadEngine : public TaskOwner {
         constexpr std::size_t most = 1'000'000;  // More is a negative number gone wrong.
         if (max_workers < 1 || max_workers > most)
             throw std::invalid_argument(
-                "muster: max_workers must be at least 1; leave it out for the number of usable CPUs");
+                "muster: max_workers must be at least 1; leave it out for the number of usable "
+                "CPUs");
         return max_workers;
     }
 
@@ -264,9 +267,9 @@ class ThreadEngine : public TaskOwner {
         } catch (...) {
             const std::lock_guard held(broken_lock_);
             if (is_broken_.load(std::memory_order_relaxed)) return;
-            broken_ = std::make_exception_ptr(BrokenThreadPool(
-                "muster: the thread pool is broken: its initializer threw: " +
-                describe(std::current_exception())));
+            broken_ = std::make_exception_ptr(
+                BrokenThreadPool("muster: the thread pool is broken: its initializer threw: " +
+                                 describe(std::current_exception())));
             is_broken_.store(true, std::memory_order_release);
         }
     }

@@ -17,7 +17,7 @@ class [[nodiscard("an Fd closes its descriptor at once when it is dropped")]] Fd
   public:
     Fd() noexcept = default;
     explicit Fd(int raw) noexcept : raw_{raw} {}
-    Fd(Fd && other) noexcept : raw_{std::exchange(other.raw_, -1)} {}
+    Fd(Fd&& other) noexcept : raw_{std::exchange(other.raw_, -1)} {}
     Fd& operator=(Fd other) noexcept {
         std::swap(raw_, other.raw_);
         return *this;

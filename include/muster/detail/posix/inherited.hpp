@@ -17,8 +17,8 @@ namespace muster::detail::posix {
 
 /// Reads the first bytes of a file or memory without moving its position. False if it cannot.
 inline bool read_at_start(int fd, std::span<std::byte> bytes) noexcept {
-    const auto got = retry_interrupted(
-        [&] { return MUSTER_SYSCALL(pread)(fd, bytes.data(), bytes.size(), 0); });
+    const auto got =
+        retry_interrupted([&] { return MUSTER_SYSCALL(pread)(fd, bytes.data(), bytes.size(), 0); });
     return got == static_cast<::ssize_t>(bytes.size());
 }
 

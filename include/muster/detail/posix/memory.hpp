@@ -69,7 +69,7 @@ inline std::size_t physical_memory() noexcept {
 class [[nodiscard("a Mapping ends at once when it is dropped")]] Mapping {
   public:
     Mapping() noexcept = default;
-    Mapping(Mapping && other) noexcept
+    Mapping(Mapping&& other) noexcept
         : data_{std::exchange(other.data_, nullptr)}, size_{std::exchange(other.size_, 0)} {}
     Mapping& operator=(Mapping other) noexcept {
         std::swap(data_, other.data_);

@@ -18,12 +18,12 @@ concept FunctionPointer = std::is_pointer_v<F> && std::is_function_v<std::remove
 
 /// Lambdas that capture nothing, and function objects without data.
 template <typename F>
-concept StatelessCallable = std::is_class_v<F> && std::is_empty_v<F> &&
-                            std::is_trivially_copyable_v<F>;
+concept StatelessCallable =
+    std::is_class_v<F> && std::is_empty_v<F> && std::is_trivially_copyable_v<F>;
 
 template <typename F>
-concept CrossableCallable = FunctionPointer<F> || std::is_member_pointer_v<F> ||
-                            StatelessCallable<F> || Serializable<F>;
+concept CrossableCallable =
+    FunctionPointer<F> || std::is_member_pointer_v<F> || StatelessCallable<F> || Serializable<F>;
 
 template <FunctionPointer F>
 void encode_callable(Encoder& out, F fn, ModuleTable& modules) {

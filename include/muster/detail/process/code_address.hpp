@@ -103,15 +103,15 @@ class ModuleResolver {
         const auto& page = *reinterpret_cast<const PoolPage*>(memory_);
         if (index >= page.module_count.load(std::memory_order_acquire))
             throw EntryGuardError("muster: a task names a module that its pool does not know");
-        const auto& record =
-            *reinterpret_cast<const ModuleRecord*>(memory_ + page.modules[index]);
+        const auto& record = *reinterpret_cast<const ModuleRecord*>(memory_ + page.modules[index]);
         os::ModuleId id;
         id.bytes.assign(record.id.begin(), record.id.begin() + record.id_size);
         const std::string path(reinterpret_cast<const char*>(&record + 1), record.path_size);
         if (os::ModuleRef found = os::find_module(path, id)) return found;
         if (path.empty())
-            throw EntryGuardError("muster: the task's function is in a program that is another "
-                                  "build than this worker's");
+            throw EntryGuardError(
+                "muster: the task's function is in a program that is another "
+                "build than this worker's");
         os::ModuleRef loaded = os::load_module(path);
         if (loaded->id() != id)
             throw EntryGuardError("muster: " + path +

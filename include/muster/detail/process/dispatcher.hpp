@@ -68,9 +68,8 @@ class Dispatcher {
         std::vector<TaskHandle> all;
         while (waiting_count_ != 0) all.push_back(pop());
         for (const auto& worker : workers)
-            worker->recall_latest(ring_slots, [&](TaskHandle handle) {
-                all.push_back(std::move(handle));
-            });
+            worker->recall_latest(ring_slots,
+                                  [&](TaskHandle handle) { all.push_back(std::move(handle)); });
         return all;
     }
 
@@ -93,9 +92,9 @@ class Dispatcher {
         constexpr double ahead_ns = 100'000;
         // Half a microsecond for what a task costs beside its own time.
         const double tasks = ahead_ns / (worker.task_ns + 500);
-        return worker.has_worked ? std::clamp<std::size_t>(static_cast<std::size_t>(tasks), 2,
-                                                           ring_slots)
-                                 : 2;
+        return worker.has_worked
+                   ? std::clamp<std::size_t>(static_cast<std::size_t>(tasks), 2, ring_slots)
+                   : 2;
     }
 
     [[nodiscard]] WorkerHandle* least_loaded() const noexcept {

@@ -80,7 +80,9 @@ class PoolMemory {
     }
 
     /// The bytes a block for `size` really has.
-    static std::size_t capacity_for(std::size_t size) noexcept { return block_bytes(kind_of(size)); }
+    static std::size_t capacity_for(std::size_t size) noexcept {
+        return block_bytes(kind_of(size));
+    }
 
   private:
     static constexpr std::size_t smallest = 128;

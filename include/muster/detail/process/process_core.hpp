@@ -103,7 +103,8 @@ class ProcessCore : public RemoteOwner {
         if (inherited() || receiving_here()) return task.sleep_until_done(deadline);
         {
             const Receiver awake(*this);
-            if (spin_until([&] { return task.done() || (try_receive(), task.done()); })) return true;
+            if (spin_until([&] { return task.done() || (try_receive(), task.done()); }))
+                return true;
         }
         // One of those who wait leads: the workers wake it, with no other thread in between.
         const std::unique_lock leads(leading_, std::try_to_lock);

@@ -146,7 +146,8 @@ class ProcessEngine : public ProcessCore {
         constexpr std::size_t most = 1'000'000;  // More is a negative number gone wrong.
         if (options.max_workers < 1 || options.max_workers > most)
             throw std::invalid_argument(
-                "muster: max_workers must be at least 1; leave it out for the number of usable CPUs");
+                "muster: max_workers must be at least 1; leave it out for the number of usable "
+                "CPUs");
         if (options.start_timeout <= std::chrono::nanoseconds(0))
             throw std::invalid_argument("muster: start_timeout must be longer than nothing");
         return options.max_workers;
@@ -312,7 +313,9 @@ class ProcessEngine : public ProcessCore {
                 dispatcher_.dispatch();
                 break;
             }
-            case Packet::Kind::unguarded: guard_missed(); break;
+            case Packet::Kind::unguarded:
+                guard_missed();
+                break;
             case Packet::Kind::other_build:
                 break_pool([executable = spec_.executable] {
                     return std::make_exception_ptr(EntryGuardError(
@@ -327,7 +330,8 @@ class ProcessEngine : public ProcessCore {
                         "muster: the process pool is broken: its initializer threw: " + text));
                 });
                 break;
-            default: break;
+            default:
+                break;
         }
     }
 
@@ -343,9 +347,8 @@ class ProcessEngine : public ProcessCore {
         {
             const std::lock_guard held(mutex_);
             worker.life = Life::ended;
-            worker.recall_latest(ring_slots, [this](TaskHandle handle) {
-                dispatcher_.put_back(std::move(handle));
-            });
+            worker.recall_latest(
+                ring_slots, [this](TaskHandle handle) { dispatcher_.put_back(std::move(handle)); });
             worker.take_rest([&](TaskHandle handle) { crashed.push_back(std::move(handle)); });
             crashed_ += crashed.size();
             dispatcher_.dispatch();
@@ -362,7 +365,8 @@ class ProcessEngine : public ProcessCore {
             break_pool([end = describe_end(status)] {
                 return std::make_exception_ptr(BrokenProcessPool(
                     "muster: the process pool is broken: its workers cannot start; "
-                    "the last one " + end));
+                    "the last one " +
+                    end));
             });
         }
     }

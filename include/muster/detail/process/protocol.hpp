@@ -99,7 +99,8 @@ struct WorkerPage {
     std::array<std::byte, largest_module_id> program_id{};
     std::atomic<std::uint32_t> guard_passed{0};
 
-    alignas(64) std::atomic<std::uint32_t> asleep{0};  ///< Set by the worker before it sleeps on it.
+    alignas(64) std::atomic<std::uint32_t> asleep{
+        0};  ///< Set by the worker before it sleeps on it.
     std::atomic<std::uint64_t> received{0};
 
     alignas(64) std::atomic<std::uint64_t> consumed{0};
@@ -119,7 +120,7 @@ struct ResultHeader {
 
     std::uint64_t number = 0;  ///< Of the task.
     Kind kind = Kind::padding;
-    std::uint32_t size = 0;       ///< Bytes that follow.
+    std::uint32_t size = 0;  ///< Bytes that follow.
     std::int64_t began_ns = 0;
     std::int64_t ended_ns = 0;
 };

@@ -90,7 +90,8 @@ EncodedCall encode_call(PoolMemory& memory, ModuleTable& modules, Fn&& fn, Value
         encode_callable(out, fn, modules);
     else
         encode_callable(out, F(std::forward<Fn>(fn)), modules);
-    [[maybe_unused]] const auto encode_one = [&out]<typename Arg>(std::type_identity<Arg>, auto&& value) {
+    [[maybe_unused]] const auto encode_one = [&out]<typename Arg>(std::type_identity<Arg>,
+                                                                  auto&& value) {
         if constexpr (std::is_same_v<std::remove_cvref_t<decltype(value)>, Arg>)
             detail::encode<Arg>(out, value);  // Without a copy.
         else

@@ -37,7 +37,8 @@ struct RemoteCalls {
         if constexpr (check_crossable<Plan, Fn, Kept<Args>...>()) {
             engine.throw_if_unusable();
             const EncodedCall call = encode_call<Plan, Fn, Kept<Args>...>(
-                engine.memory(), engine.modules(), std::forward<F>(fn), std::forward<Args>(args)...);
+                engine.memory(), engine.modules(), std::forward<F>(fn),
+                std::forward<Args>(args)...);
             return Ref<Made>::adopt(new Made(engine, call, Plan::with_token));
         } else {
             return Ref<Made>();  // Never compiled to the end.

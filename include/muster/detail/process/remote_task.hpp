@@ -82,9 +82,9 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
 
     void join(RemoteOwner& owner) noexcept {
         owner_ = &owner;
-        submitted_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
-                           Clock::now().time_since_epoch())
-                           .count();
+        submitted_ns =
+            std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
+                .count();
     }
     void set_options(TaskOptions&& options) {
         if (options.timeout)
@@ -139,8 +139,8 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
         if (call.bytes != 0) encoder_->free_record(std::exchange(call, {}));
     }
 
-    RemoteOwner* const encoder_;     // In whose memory the record lies.
-    RemoteOwner* owner_ = nullptr;   // Once it is accepted.
+    RemoteOwner* const encoder_;    // In whose memory the record lies.
+    RemoteOwner* owner_ = nullptr;  // Once it is accepted.
 };
 
 }  // namespace muster::detail

@@ -38,7 +38,8 @@ class LargeResults {
                 if (best == large_slots || better(blocks_[i], blocks_[best], size)) best = i;
             }
             if (cached > most_cached) drop_free_pages();
-            if (best == large_slots) os::yield();  // All are being read. The parent goes on reading.
+            if (best == large_slots)
+                os::yield();  // All are being read. The parent goes on reading.
         }
         if (blocks_[best].capacity < size) {
             os::discard(static_cast<int>(memory_fd), blocks_[best].offset, blocks_[best].capacity);

@@ -64,7 +64,7 @@ struct WorkerHandle {
         : pool_{pool},
           worker_bytes_{reserved_bytes()},
           ring_offset_{pool.allocate(sizeof(TaskRing))},
-          ring_{*new (pool.place(ring_offset_)) TaskRing} {
+          ring_{*new(pool.place(ring_offset_)) TaskRing} {
         const os::Fd memory = os::anonymous_memory("muster-worker", worker_bytes_);
         memory_ = os::Mapping::read_write(memory, 0, worker_bytes_);
         auto& page = *new (memory_.data()) WorkerPage;
@@ -231,9 +231,12 @@ struct WorkerHandle {
     /// What it was doing, for a message.
     [[nodiscard]] const char* stage() const noexcept {
         switch (page().stage.load(std::memory_order_relaxed)) {
-            case Stage::decoding: return "while it decoded the arguments of";
-            case Stage::encoding: return "while it encoded the result of";
-            default: return "while it ran";
+            case Stage::decoding:
+                return "while it decoded the arguments of";
+            case Stage::encoding:
+                return "while it encoded the result of";
+            default:
+                return "while it ran";
         }
     }
 
@@ -242,9 +245,9 @@ struct WorkerHandle {
     Life life = Life::starting;
     Deadline start_limit;
     std::size_t in_flight = 0;
-    bool has_worked = false;       ///< At least one result came from it.
-    double task_ns = 0;            ///< How long its tasks take, the latest counting most.
-    std::string failure;           ///< Why it is being ended by us.
+    bool has_worked = false;  ///< At least one result came from it.
+    double task_ns = 0;       ///< How long its tasks take, the latest counting most.
+    std::string failure;      ///< Why it is being ended by us.
 
   private:
     [[nodiscard]] const std::byte* ring() const noexcept {

@@ -48,8 +48,7 @@ inline WorkerPage* find_worker_page() noexcept {
         std::memcpy(inside.data(), head.data() + sizeof magic, inside.size());
         if (magic != protocol_magic || to_hex(inside) != nonce) return nullptr;
         for (const Inherited fd : {Inherited::lifeline, Inherited::worker_memory,
-                                   Inherited::pool_memory, Inherited::bell,
-                                   Inherited::leader_bell})
+                                   Inherited::pool_memory, Inherited::bell, Inherited::leader_bell})
             os::keep_from_children(static_cast<int>(fd));
         // Kept to the end of the process: who asks once more gets the same page.
         static os::Mapping& mapping =

@@ -29,8 +29,8 @@ class WorkerMain {
   public:
     explicit WorkerMain(WorkerPage& page)
         : page_{page},
-          pool_memory_{os::Mapping::read_only(static_cast<int>(Inherited::pool_memory), 0,
-                                              page.pool_bytes)},
+          pool_memory_{
+              os::Mapping::read_only(static_cast<int>(Inherited::pool_memory), 0, page.pool_bytes)},
           worker_memory_{os::Mapping::read_write(static_cast<int>(Inherited::worker_memory), 0,
                                                  page.worker_bytes)},
           bell_{os::Fd(static_cast<int>(Inherited::bell))},
@@ -39,8 +39,7 @@ class WorkerMain {
           modules_{pool_memory_.data()},
           large_{page, worker_memory_.data(), page.worker_bytes},
           result_{large_},
-          results_{page, worker_memory_.data() + result_ring_offset, pool(), bell_,
-                   leader_bell_} {}
+          results_{page, worker_memory_.data() + result_ring_offset, pool(), bell_, leader_bell_} {}
 
     /// Serves. Returns when the parent says that no further task comes.
     void serve() {
@@ -66,7 +65,9 @@ class WorkerMain {
 
     /// Waits until the task `number` is handed out. False when none will come.
     bool wait_for(std::uint64_t number) {
-        const auto handed_out = [&] { return ring_.head.load(std::memory_order_seq_cst) != number; };
+        const auto handed_out = [&] {
+            return ring_.head.load(std::memory_order_seq_cst) != number;
+        };
         const auto quits = [&] { return ring_.quit.load(std::memory_order_seq_cst) != 0; };
         const auto either = [&] { return handed_out() || quits(); };
         while (!either())
@@ -96,7 +97,8 @@ class WorkerMain {
             const std::uint64_t size = record.size;  // Once: the parent's memory stays as it is.
             const auto* const bytes = reinterpret_cast<const std::byte*>(&record + 1);
             Decoder arguments(std::span(bytes, size));
-            const auto thunk = reinterpret_cast<Thunk>(const_cast<void*>(modules_.decode(record.function)));
+            const auto thunk =
+                reinterpret_cast<Thunk>(const_cast<void*>(modules_.decode(record.function)));
             RemoteCall remote{arguments, modules_, stop_ ? &*stop_ : nullptr, result_, page_.stage};
             thunk(remote);
             return nullptr;
@@ -107,7 +109,8 @@ class WorkerMain {
 
     void send(ResultHeader header, bool failed) {
         if (result_.is_large()) {
-            header.kind = failed ? ResultHeader::Kind::large_exception : ResultHeader::Kind::large_value;
+            header.kind =
+                failed ? ResultHeader::Kind::large_exception : ResultHeader::Kind::large_value;
             const LargeResult large = result_.take_large();
             results_.publish(header, &large, sizeof large);
         } else {

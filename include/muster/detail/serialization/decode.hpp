@@ -55,14 +55,11 @@ void reserve_warranted(Decoder& in, T& container, std::size_t count) {
 
 /// Strings assign from an iterator by way of another string.
 template <typename T>
-inline constexpr bool is_string = requires {
-    typename T::traits_type;
-};
+inline constexpr bool is_string = requires { typename T::traits_type; };
 
 template <typename T, typename Iterator>
-inline constexpr bool assigns_from = requires(T& container, Iterator begin) {
-    container.assign(begin, begin);
-};
+inline constexpr bool assigns_from =
+    requires(T& container, Iterator begin) { container.assign(begin, begin); };
 
 template <typename T>
 T decode_bulk_sequence(Decoder& in) {
@@ -163,8 +160,7 @@ template <typename T>
 T decode_variant(Decoder& in) {
     constexpr auto decoders = []<std::size_t... Is>(std::index_sequence<Is...>) {
         return std::array<T (*)(Decoder&), sizeof...(Is)>{&decode_alternative<T, Is>...};
-    }
-    (std::make_index_sequence<std::variant_size_v<T>>{});
+    }(std::make_index_sequence<std::variant_size_v<T>>{});
     const std::uint64_t index = in.read_size<T>();
     if (index >= decoders.size()) Decoder::fail(type_name<T>(), "there is no such alternative");
     return decoders[static_cast<std::size_t>(index)](in);
@@ -194,8 +190,7 @@ T decode_array(Decoder& in) {
     } else {
         return [&]<std::size_t... Is>(std::index_sequence<Is...>) {
             return T{{((void)Is, detail::decode<std::remove_const_t<Value>>(in))...}};
-        }
-        (std::make_index_sequence<std::tuple_size_v<T>>{});
+        }(std::make_index_sequence<std::tuple_size_v<T>>{});
     }
 }
 

@@ -88,8 +88,7 @@ void encode_variant(Encoder& out, const T& value) {
                      out, *std::get_if<Is>(&value)),
                  true)) ||
                ...);
-    }
-    (std::make_index_sequence<std::variant_size_v<T>>{});
+    }(std::make_index_sequence<std::variant_size_v<T>>{});
 }
 
 template <typename T>
@@ -118,8 +117,7 @@ void encode_tuple(Encoder& out, const T& value) {
     [&]<std::size_t... Is>(std::index_sequence<Is...>) {
         (detail::encode<std::remove_const_t<std::tuple_element_t<Is, T>>>(out, std::get<Is>(value)),
          ...);
-    }
-    (std::make_index_sequence<std::tuple_size_v<T>>{});
+    }(std::make_index_sequence<std::tuple_size_v<T>>{});
 }
 
 template <typename T>

@@ -162,8 +162,6 @@ struct IsConstant;
 /// Tells bit-fields, which no type shows: to bind a reference to one is to read it first, and what
 /// does not exist cannot be read in a constant.
 template <typename T, std::size_t Count>
-inline constexpr bool has_bit_fields = !requires {
-    typename IsConstant<touch_fields<T, Count>()>;
-};
+inline constexpr bool has_bit_fields = !requires { typename IsConstant<touch_fields<T, Count>()>; };
 
 }  // namespace muster::detail

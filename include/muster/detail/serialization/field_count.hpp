@@ -121,13 +121,14 @@ inline constexpr bool takes_its_element<std::variant<T>> = true;
 template <std::size_t>
 struct AnyField {
     template <typename T>
-    requires(!takes_its_element<T> && !std::is_union_v<T>) operator T() const;
+        requires(!takes_its_element<T> && !std::is_union_v<T>)
+    operator T() const;
 };
 
 /// Stands for a value of any union. Never called.
 struct AnyUnion {
     template <typename T>
-    requires std::is_union_v<T>
+        requires std::is_union_v<T>
     operator T() const;
 };
 
@@ -135,16 +136,15 @@ struct AnyUnion {
 template <typename Derived>
 struct AnyBaseOf {
     template <typename T>
-    requires(std::is_base_of_v<T, Derived> && !std::is_same_v<T, Derived>) operator T() const;
+        requires(std::is_base_of_v<T, Derived> && !std::is_same_v<T, Derived>)
+    operator T() const;
 };
 
 /// Stands for nothing: only a constructor that takes everything takes it.
 struct NoField {};
 
 template <typename T, typename... Fields>
-concept BraceConstructible = requires {
-    T{Fields{}...};
-};
+concept BraceConstructible = requires { T{Fields{}...}; };
 
 template <typename T, typename Before, typename Inside, typename After>
 inline constexpr bool takes_nested = false;
@@ -152,8 +152,8 @@ template <typename T, std::size_t... Before, std::size_t... Inside, std::size_t.
 inline constexpr bool takes_nested<T, std::index_sequence<Before...>,
                                    std::index_sequence<Inside...>, std::index_sequence<After...>> =
     requires {
-    T{AnyField<Before>{}..., {AnyField<Inside>{}...}, AnyField<After>{}...};
-};
+        T{AnyField<Before>{}..., {AnyField<Inside>{}...}, AnyField<After>{}...};
+    };
 
 template <typename T, std::size_t... Is>
 constexpr bool takes_any(std::index_sequence<Is...>) {

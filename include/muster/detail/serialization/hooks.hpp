@@ -17,36 +17,25 @@ namespace muster {
 class Access {
   public:
     template <typename T, typename Archive>
-    static constexpr bool has_serialize = requires(T& value, Archive& ar) {
-        value.serialize(ar);
-    };
+    static constexpr bool has_serialize = requires(T& value, Archive& ar) { value.serialize(ar); };
     template <typename T, typename Archive>
-    static constexpr bool has_versioned_serialize = requires(T& value, Archive& ar) {
-        value.serialize(ar, 0U);
-    };
+    static constexpr bool has_versioned_serialize =
+        requires(T& value, Archive& ar) { value.serialize(ar, 0U); };
 
     template <typename T, typename Archive>
-    static constexpr bool has_save = requires(const T& value, Archive& ar) {
-        value.save(ar);
-    };
+    static constexpr bool has_save = requires(const T& value, Archive& ar) { value.save(ar); };
     template <typename T, typename Archive>
-    static constexpr bool has_versioned_save = requires(const T& value, Archive& ar) {
-        value.save(ar, 0U);
-    };
+    static constexpr bool has_versioned_save =
+        requires(const T& value, Archive& ar) { value.save(ar, 0U); };
 
     template <typename T, typename Archive>
-    static constexpr bool has_load = requires(T& value, Archive& ar) {
-        value.load(ar);
-    };
+    static constexpr bool has_load = requires(T& value, Archive& ar) { value.load(ar); };
     template <typename T, typename Archive>
-    static constexpr bool has_versioned_load = requires(T& value, Archive& ar) {
-        value.load(ar, 0U);
-    };
+    static constexpr bool has_versioned_load =
+        requires(T& value, Archive& ar) { value.load(ar, 0U); };
 
     template <typename T>
-    static constexpr bool is_default_constructible = requires {
-        T();
-    };
+    static constexpr bool is_default_constructible = requires { T(); };
 
     template <typename T, typename Archive>
     static void call_serialize(T& value, Archive& ar) {
@@ -88,10 +77,9 @@ concept MemberSaveLoad = (Access::has_save<T, Encoder> || Access::has_versioned_
     Access::has_load<T, Decoder> || Access::has_versioned_load<T, Decoder>);
 
 template <typename T>
-concept MemberSerialize = (Access::has_serialize<T, Encoder> &&
-                           Access::has_serialize<T, Decoder>) ||
-                          (Access::has_versioned_serialize<T, Encoder> &&
-                           Access::has_versioned_serialize<T, Decoder>);
+concept MemberSerialize =
+    (Access::has_serialize<T, Encoder> && Access::has_serialize<T, Decoder>) ||
+    (Access::has_versioned_serialize<T, Encoder> && Access::has_versioned_serialize<T, Decoder>);
 
 template <typename T>
 concept FreePlainSaveLoad = requires(const T& from, T& to, Encoder& out, Decoder& in) {
@@ -121,8 +109,8 @@ template <typename T>
 inline constexpr bool hooked = false;
 
 template <typename T>
-requires(std::is_class_v<T> || std::is_union_v<T> ||
-         std::is_enum_v<T>) inline constexpr bool hooked<T> =
+    requires(std::is_class_v<T> || std::is_union_v<T> || std::is_enum_v<T>)
+inline constexpr bool hooked<T> =
     MemberSaveLoad<T> || MemberSerialize<T> || FreePlainSaveLoad<T> || FreeVersionedSaveLoad<T> ||
     FreePlainSerialize<T> || FreeVersionedSerialize<T>;
 

@@ -70,9 +70,7 @@ inline constexpr bool is_smart_pointer<std::shared_ptr<T>> = true;
 
 /// Types whose tuple_size makes structured bindings mean something else than fields.
 template <typename T>
-concept TupleLike = requires {
-    std::tuple_size<T>::value;
-};
+concept TupleLike = requires { std::tuple_size<T>::value; };
 
 template <typename T>
 concept DurationLike = requires(const T& value) {
@@ -139,11 +137,11 @@ concept InheritsContainer = !is_instance<T> && requires {
 /// that holds itself (a JSON value) would never end.
 template <typename T>
 concept ContainerLike = !std::is_aggregate_v<T> && !InheritsContainer<T> &&
-                        !std::is_same_v<typename T::value_type, T> && requires(T & container) {
-    container.begin() != container.end();
-    *container.begin();
-    container.clear();
-};
+                        !std::is_same_v<typename T::value_type, T> && requires(T& container) {
+                            container.begin() != container.end();
+                            *container.begin();
+                            container.clear();
+                        };
 
 template <typename T>
 concept SequenceLike = ContainerLike<T> && requires(T& container, typename T::value_type& value) {
@@ -152,23 +150,21 @@ concept SequenceLike = ContainerLike<T> && requires(T& container, typename T::va
 };
 
 template <typename T>
-concept AssociativeLike = ContainerLike<T> &&
-    requires(T& container, typename T::value_type& value) {
-    typename T::key_type;
-    { container.size() } -> std::convertible_to<std::size_t>;
-    container.insert(std::move(value));
-};
+concept AssociativeLike =
+    ContainerLike<T> && requires(T& container, typename T::value_type& value) {
+        typename T::key_type;
+        { container.size() } -> std::convertible_to<std::size_t>;
+        container.insert(std::move(value));
+    };
 
 template <typename T>
-concept MapLike = AssociativeLike<T> && requires {
-    typename T::mapped_type;
-};
+concept MapLike = AssociativeLike<T> && requires { typename T::mapped_type; };
 
 template <typename T>
-concept ForwardListLike = ContainerLike<T> &&
-    requires(T& container, typename T::value_type& value) {
-    container.insert_after(container.before_begin(), std::move(value));
-};
+concept ForwardListLike =
+    ContainerLike<T> && requires(T& container, typename T::value_type& value) {
+        container.insert_after(container.before_begin(), std::move(value));
+    };
 
 template <typename T>
 constexpr Shape find_shape() {
@@ -280,9 +276,9 @@ constexpr bool find_bulk() {
 /// A contiguous container of a bulk type.
 template <typename T>
 concept BulkSequence = SequenceLike<T> && is_bulk<typename T::value_type> &&
-    requires(T& container, std::size_t count) {
-    { container.data() } -> std::same_as<typename T::value_type*>;
-    container.resize(count);
-};
+                       requires(T& container, std::size_t count) {
+                           { container.data() } -> std::same_as<typename T::value_type*>;
+                           container.resize(count);
+                       };
 
 }  // namespace muster::detail

@@ -222,7 +222,7 @@ struct VerdictOn {
     using type = decltype(judge<T>());
 };
 template <typename T>
-requires std::is_array_v<T>
+    requires std::is_array_v<T>
 struct VerdictOn<T> {
     using type = Refused<Refusal::c_array, T>;
 };
