@@ -177,7 +177,10 @@ class ThreadEngine : public TaskOwner {
 
     void start_another() noexcept {
         const std::lock_guard held(threads_lock_);
-        if (started_.load(std::memory_order_relaxed) == max_workers_) return;
+        const std::size_t started = started_.load(std::memory_order_relaxed);
+        if (started == max_workers_) return;
+        // A worker for each task, so one of them is between two tasks and about to look for work.
+        if (ledger().outstanding() <= started) return;
         if (quitting_.load() || detached_) return;
         if (any_searching(idle_.load(std::memory_order_seq_cst))) return;
         try {
