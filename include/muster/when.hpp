@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <ranges>
 #include <stdexcept>
@@ -246,7 +248,7 @@ auto when_any(Range&& futures) {
     using R = typename std::conditional_t<detail::AFuture<F>, detail::FutureValue<F>,
                                           std::type_identity<F>>::type;
     std::vector<F> all;
-    for (auto&& future : futures) all.push_back(future);
+    std::ranges::copy(futures, std::back_inserter(all));
     if (all.empty())
         throw std::invalid_argument("muster: when_any() of no futures would never be done");
     auto inputs = detail::states_of(all);

@@ -170,7 +170,7 @@ class ChainedState final : public State<U>, private Link {
     // These return the callbacks to be run, if the outcome is there.
     template <typename Result>
     Continuation* settle_with(Result&& result) {
-        this->emplace_value(std::move(result));
+        this->emplace_value(std::forward<Result>(result));
         return this->publish(Phase::succeeded);
     }
     template <typename V>

@@ -59,7 +59,7 @@ struct LocalCalls {
         std::vector<Element> elements;
 
         /// Leaves out what was not begun when it is asked to stop: nobody wants the results then.
-        ChunkOutcome<R> operator()(StopToken stop) {
+        ChunkOutcome<R> operator()(const StopToken& stop) {
             ChunkOutcome<R> outcome;
             outcome.elements.resize(elements.size());
             const Clock::time_point begin = Clock::now();

@@ -32,9 +32,15 @@ inline std::exception_ptr crash_of(const WorkerHandle& worker, const os::ExitSta
     return std::make_exception_ptr(WorkerCrashed(message, pid, code, status.signal));
 }
 
-inline const char* missing_guard() {
-    return "muster: a worker process did not reach muster::entry_guard(): make "
-           "`muster::entry_guard();` the first statement of main";
+/// `program` is the one that the options name, if they do.
+inline std::string missing_guard(const std::string& program) {
+    if (program.empty())
+        return "muster: a worker process did not reach muster::entry_guard(): make "
+               "`muster::entry_guard();` the first statement of main";
+    return "muster: " + program +
+           ", which the option .executable names, did not reach muster::entry_guard(): make "
+           "`muster::entry_guard();` the first statement of its main, and build it together with "
+           "this program";
 }
 
 }  // namespace muster::detail

@@ -65,7 +65,7 @@ class ProcessCore : public RemoteOwner {
             if (handle.task) dispatcher_.dispatch();
         }
         if (!handle.task) return false;
-        cancel(std::move(handle));
+        cancel(handle);
         return true;
     }
 
@@ -196,7 +196,7 @@ class ProcessCore : public RemoteOwner {
         settle(std::move(handle), Phase::failed, cell);
     }
 
-    void cancel(TaskHandle handle) noexcept {
+    void cancel(const TaskHandle& handle) noexcept {
         if (handle.task->call.bytes != 0) free_record(std::exchange(handle.task->call, {}));
         (void)handle.state->advance(Phase::pending, Phase::cancelling);
         Continuation* const callbacks = handle.state->publish(Phase::cancelled);

@@ -55,7 +55,7 @@ class ProcessEngine : public ProcessCore {
                 const std::lock_guard held(mutex_);
                 all = dispatcher_.withdraw_all();
             }
-            for (TaskHandle& handle : all) cancel(std::move(handle));
+            for (const TaskHandle& handle : all) cancel(handle);
         }
         maybe_quiet();
         // A callback that shuts its own pool down would wait for itself.
@@ -336,7 +336,9 @@ class ProcessEngine : public ProcessCore {
     }
 
     void guard_missed() {
-        break_pool([] { return std::make_exception_ptr(EntryGuardError(missing_guard())); });
+        break_pool([program = executable_] {
+            return std::make_exception_ptr(EntryGuardError(missing_guard(program)));
+        });
     }
 
     /// A worker process has ended. Requires: `receiving_` is held.
