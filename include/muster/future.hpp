@@ -53,6 +53,14 @@ class AnyFuture {
     /// Asks the task to stop: its `StopToken` says so. False when it takes none, or is done.
     bool request_stop() const { return state().request_stop(); }
 
+    /// Ends the task whatever it does: its worker process is killed, and the future holds
+    /// `CancelledError`. A task that has not begun is cancelled.
+    ///
+    ///     if (!search.wait_for(10s)) search.kill();
+    ///
+    /// Returns false when the task is done, or runs on a thread, which cannot be ended.
+    bool kill() const { return state().kill(); }
+
     /// Waits until done. Never throws what the task threw.
     ///
     /// **Blocks**. In a task of a thread pool, a task of that pool that has not begun is run here.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <optional>
 #include <string>
 
@@ -15,9 +16,15 @@ struct TaskOptions {
     std::string name = {};
     /// Higher ones are begun first; equals in the order of their submission.
     int priority = 0;
-    /// Counted from the task's start. When it is over the future holds `TaskTimeout`; a task that
-    /// takes a `StopToken` is asked to stop, and keeps its thread until it returns.
+    /// Counted from the task's start. When it is over the future holds `TaskTimeout`. A worker
+    /// process is then killed and replaced; on a thread, a task that takes a `StopToken` is asked to
+    /// stop, and keeps its thread until it returns.
     std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
+    /// How often the task is tried again after a crash, a time-out or an exception, each time with
+    /// copies of the arguments, and never before the attempt before it has ended.
+    std::size_t retries = 0;
+    /// How long the first of them waits; each further one waits twice as long as the one before.
+    std::chrono::nanoseconds retry_delay = std::chrono::nanoseconds(0);
 };
 
 /// How `map` feeds an executor.

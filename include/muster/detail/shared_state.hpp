@@ -147,6 +147,9 @@ class StateBase {
     /// Asks the running task to stop. False when it does not listen or is done.
     virtual bool request_stop() noexcept { return false; }
 
+    /// Ends the process that the task runs in. False when it runs in no process of its own.
+    virtual bool kill() noexcept { return cancel(); }
+
     /// Its time limit has passed.
     virtual void expire() noexcept {}
 
