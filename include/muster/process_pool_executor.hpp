@@ -62,6 +62,22 @@ class ProcessPoolExecutor : public ExecutorInterface<ProcessPoolExecutor, detail
         owner().shutdown(options.wait, options.cancel_futures);
     }
 
+    /// Has the pool use `max_workers` processes from now on. More are started at once if tasks wait
+    /// for them; surplus ones end when they have no task.
+    ///
+    /// **Throws**: `std::invalid_argument` for less than 1.
+    template <std::integral Count>
+    void resize(Count max_workers) {
+        owner().resize(detail::checked_count(max_workers));
+    }
+
+    /// Asks all workers to end now, by SIGTERM, and shuts the pool down without waiting: running
+    /// tasks get `WorkerCrashed`, those that have not begun `BrokenProcessPool`.
+    void terminate_workers() { owner().end_workers(true); }
+
+    /// As `terminate_workers`, by SIGKILL, which no worker can ignore.
+    void kill_workers() { owner().end_workers(false); }
+
     /// How many worker processes there are at most.
     [[nodiscard]] std::size_t max_workers() const noexcept { return owner().max_workers(); }
 };

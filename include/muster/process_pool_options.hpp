@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <type_traits>
@@ -63,6 +64,8 @@ struct ProcessPoolOptions {
     StartMethod start_method = StartMethod::spawn;
     /// Called first in each worker. If it throws, the pool is broken: see `BrokenProcessPool`.
     ProcessInitializer initializer = {};
+    /// A worker is replaced after so many tasks. Left out: it serves as long as the pool.
+    std::optional<std::size_t> max_tasks_per_child = std::nullopt;
     /// Bounds the tasks accepted and not yet finished: `submit` then waits for room. 0: no bound.
     std::size_t max_pending = 0;
     /// How long a worker may take to reach `entry_guard()`.

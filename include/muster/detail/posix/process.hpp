@@ -183,6 +183,9 @@ class ChildProcess {
         if (send(signal) == -1 && errno != ESRCH) throw_errno("kill");
     }
 
+    /// Asks the process to end, which it may refuse.
+    void terminate() noexcept { (void)send(SIGTERM); }
+
     /// Ends the process and everything in its group, at once.
     void kill_group() noexcept {
         signal_group();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <exception>
 #include <optional>
 #include <string>
@@ -30,6 +31,14 @@ inline std::exception_ptr crash_of(const WorkerHandle& worker, const os::ExitSta
     const std::optional<int> code =
         status.signal ? std::optional<int>(-*status.signal) : status.exit_code;
     return std::make_exception_ptr(WorkerCrashed(message, pid, code, status.signal));
+}
+
+inline std::exception_ptr timeout_of(const WorkerHandle& worker, const RemoteTask& task) {
+    const double seconds =
+        std::chrono::duration<double>(task.timeout.value_or(std::chrono::nanoseconds(0))).count();
+    return std::make_exception_ptr(TaskTimeout(
+        "muster: " + task.title() + " ran longer than its timeout of " + std::to_string(seconds) +
+        " s; its worker process " + std::to_string(worker.process.pid()) + " was killed"));
 }
 
 /// `program` is the one that the options name, if they do.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <utility>
@@ -27,52 +28,129 @@ class Dispatcher {
 
     Workers workers;
 
+    /// The first moment at which somebody has to `look_at_time`.
+    Deadline limit;
+
+    /// What orders tasks of one priority: each new one gets a higher number.
+    std::uint64_t next_id() noexcept { return ++last_id_; }
+
+    /// Takes a task, be it new or one that was handed out before.
     void add(TaskHandle handle) {
-        handle.task->place = RemoteTask::Place::waiting;
-        waiting_[handle.task->priority].push_back(std::move(handle));
+        RemoteTask& task = *handle.task;
+        task.place = RemoteTask::Place::waiting;
+        std::deque<TaskHandle>& equals = waiting_[task.priority];
+        // A new one is the last, one that was handed out is mostly the first.
+        auto place = equals.end();
+        if (!equals.empty() && equals.back().task->id > task.id)
+            place = std::find_if(equals.begin(), equals.end(),
+                                 [&](const TaskHandle& other) { return other.task->id > task.id; });
+        equals.insert(place, std::move(handle));
         ++waiting_count_;
     }
 
-    /// Puts a task back before all others of its priority: it was handed out, but never begun.
-    void put_back(TaskHandle handle) {
-        handle.task->place = RemoteTask::Place::waiting;
-        waiting_[handle.task->priority].push_front(std::move(handle));
-        ++waiting_count_;
+    /// Takes a task that is not to be handed out before `due`.
+    void add(TaskHandle handle, Clock::time_point due) {
+        handle.task->place = RemoteTask::Place::delayed;
+        delayed_.emplace(due, std::move(handle));
+        limit = earlier(limit, due);
     }
 
     /// Hands out what waits to the workers that have room, the least loaded first.
     void dispatch() {
         while (waiting_count_ != 0) {
+            make_way_for(waiting_.begin()->first);
             WorkerHandle* const worker = least_loaded();
             if (!worker) return;
             TaskHandle next = pop();
-            if (next.task) worker->hand_out(std::move(next)), worker->wake();
+            if (next.task) hand_out(*worker, std::move(next));
         }
         for (const auto& worker : workers)
             if (worker->life == WorkerHandle::Life::ready && worker->in_flight == 0)
                 take_from_others(*worker);
     }
 
-    /// Takes a task out of the waiting ones or back from its worker. Empty when it has begun.
+    /// Dispatches what has waited for its time, and finds `limit` anew.
+    void look_at_time(Clock::time_point now) {
+        limit.reset();
+        while (!delayed_.empty() && delayed_.begin()->first <= now) {
+            TaskHandle due = std::move(delayed_.begin()->second);
+            delayed_.erase(delayed_.begin());
+            add(std::move(due));
+        }
+        if (!delayed_.empty()) limit = delayed_.begin()->first;
+        dispatch();
+        for (const auto& worker : workers)
+            if (worker->life == WorkerHandle::Life::ready ||
+                worker->life == WorkerHandle::Life::retiring)
+                limit = earlier(limit, worker->next_limit(now));
+    }
+
+    /// Takes a task that has not begun out of its place. Empty when it has.
     TaskHandle withdraw(RemoteTask& task) {
-        if (task.place == RemoteTask::Place::handed_out) return task.worker->recall(task.number);
-        if (task.place != RemoteTask::Place::waiting) return {};
-        // Its entry stays where it is and is passed over when its turn comes.
-        task.place = RemoteTask::Place::nowhere;
-        --waiting_count_;
-        return {Ref<StateBase>::share(&task.state()), &task};
+        switch (task.place) {
+            case RemoteTask::Place::handed_out: {
+                WorkerHandle& worker = *task.worker;
+                TaskHandle handle = worker.recall(task.number);
+                worker.quit_if_spent();
+                return handle;
+            }
+            case RemoteTask::Place::delayed: {
+                const auto entry =
+                    std::find_if(delayed_.begin(), delayed_.end(),
+                                 [&](const auto& each) { return each.second.task == &task; });
+                TaskHandle handle = std::move(entry->second);
+                delayed_.erase(entry);
+                task.place = RemoteTask::Place::nowhere;
+                return handle;
+            }
+            case RemoteTask::Place::waiting:
+                // Its entry stays where it is and is passed over when its turn comes.
+                task.place = RemoteTask::Place::nowhere;
+                --waiting_count_;
+                return {Ref<StateBase>::share(&task.state()), &task};
+            case RemoteTask::Place::nowhere:
+                break;
+        }
+        return {};
     }
 
     /// Takes all tasks that have not begun.
     std::vector<TaskHandle> withdraw_all() {
         std::vector<TaskHandle> all;
         while (waiting_count_ != 0) all.push_back(pop());
+        for (auto& [due, handle] : delayed_) {
+            handle.task->place = RemoteTask::Place::nowhere;
+            all.push_back(std::move(handle));
+        }
+        delayed_.clear();
         for (const auto& worker : workers)
-            worker->recall_latest(ring_slots,
-                                  [&](TaskHandle handle) { all.push_back(std::move(handle)); });
+            worker->recall_if([](const RemoteTask&) { return true; },
+                              [&](TaskHandle handle) { all.push_back(std::move(handle)); });
         return all;
     }
 
+    /// Takes back what a worker has not begun: others will run it.
+    void recall_all(WorkerHandle& worker) {
+        worker.recall_if([](const RemoteTask&) { return true; },
+                         [this](TaskHandle handle) { add(std::move(handle)); });
+    }
+
+    /// Has workers go until no more than `most` are left: idle ones, then those with least to do.
+    void retire_surplus(std::size_t most) {
+        while (live() > most) {
+            WorkerHandle* best = nullptr;
+            for (const auto& worker : workers)
+                if (worker->life == WorkerHandle::Life::ready &&
+                    (!best || worker->in_flight < best->in_flight))
+                    best = worker.get();
+            if (!best) return;  // The rest is starting, and is looked at again when it is there.
+            recall_all(*best);
+            best->life = WorkerHandle::Life::retiring;
+            best->quit_if_spent();
+        }
+    }
+
+    /// Tasks that wait for nothing but a worker, or are with one.
     [[nodiscard]] std::size_t outstanding() const noexcept {
         std::size_t count = waiting_count_;
         for (const auto& worker : workers) count += worker->in_flight;
@@ -123,27 +201,46 @@ class Dispatcher {
         return {};
     }
 
+    void hand_out(WorkerHandle& worker, TaskHandle handle) {
+        const RemoteTask& task = *handle.task;
+        if (!worker.hand_out(handle)) return add(std::move(handle));
+        lowest_handed_out_ = std::min(lowest_handed_out_, task.priority);
+        if (task.timeout) limit = earlier(limit, deadline_after(*task.timeout));
+        worker.wake();
+    }
+
+    /// What was handed out, but has not begun, does not go before a task of this priority.
+    void make_way_for(int priority) {
+        if (priority <= lowest_handed_out_) return;
+        lowest_handed_out_ = priority;  // What is left below has begun.
+        for (const auto& worker : workers)
+            worker->recall_if([&](const RemoteTask& task) { return task.priority < priority; },
+                              [this](TaskHandle handle) { add(std::move(handle)); });
+    }
+
     /// A task must not be stuck behind a long one while this worker has nothing to do.
     void take_from_others(WorkerHandle& idle) {
         WorkerHandle* richest = nullptr;
         for (const auto& worker : workers)
             if (worker->in_flight > 1 && (!richest || worker->in_flight > richest->in_flight))
                 richest = worker.get();
-        if (!richest) return;
+        if (!richest || !idle.has_room()) return;
+        std::size_t wanted = std::min(richest->in_flight / 2, idle.most_tasks - idle.tasks_given);
         std::vector<TaskHandle> taken;
-        richest->recall_latest(richest->in_flight / 2,
-                               [&](TaskHandle handle) { taken.push_back(std::move(handle)); });
-        for (auto handle = taken.rbegin(); handle != taken.rend(); ++handle) {
-            if (idle.has_room())
-                idle.hand_out(std::move(*handle));
-            else
-                put_back(std::move(*handle));
-        }
-        idle.wake();
+        richest->recall_if([&](const RemoteTask&) { return wanted != 0; },
+                           [&](TaskHandle handle) {
+                               taken.push_back(std::move(handle));
+                               --wanted;
+                           });
+        for (auto handle = taken.rbegin(); handle != taken.rend(); ++handle)
+            hand_out(idle, std::move(*handle));
     }
 
     std::map<int, std::deque<TaskHandle>, std::greater<>> waiting_;  // Cancelled ones included.
     std::size_t waiting_count_ = 0;                                  // Without those.
+    std::multimap<Clock::time_point, TaskHandle> delayed_;
+    std::uint64_t last_id_ = 0;
+    int lowest_handed_out_ = (std::numeric_limits<int>::max)();
 };
 
 }  // namespace muster::detail

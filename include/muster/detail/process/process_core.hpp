@@ -44,9 +44,10 @@ class ProcessCore : public RemoteOwner {
                 started_ = true;
             }
             if (!broken_) {
+                handle.task->id = dispatcher_.next_id();
+                memory_.at<Record>(handle.task->call.record)->id = handle.task->id;
                 dispatcher_.add(std::move(handle));
-                dispatcher_.dispatch();
-                ask_for_workers();
+                dispatch();
                 return;
             }
         } catch (...) {
@@ -62,7 +63,27 @@ class ProcessCore : public RemoteOwner {
         {
             const std::lock_guard held(mutex_);
             handle = dispatcher_.withdraw(task);
-            if (handle.task) dispatcher_.dispatch();
+            if (handle.task) dispatch();
+        }
+        if (!handle.task) return false;
+        cancel(handle);
+        return true;
+    }
+
+    bool kill_remote(RemoteTask& task) noexcept override {
+        if (inherited()) return false;
+        TaskHandle handle;
+        {
+            const std::unique_lock receiving = lock_receiving();
+            receive_if_free();  // A result that was sent is not lost.
+            const std::lock_guard held(mutex_);
+            handle = dispatcher_.withdraw(task);
+            if (!handle.task && task.place == RemoteTask::Place::handed_out) {
+                WorkerHandle& worker = *task.worker;
+                handle = worker.take(task.number);
+                end(worker);
+            }
+            dispatch();
         }
         if (!handle.task) return false;
         cancel(handle);
@@ -77,7 +98,7 @@ class ProcessCore : public RemoteOwner {
         if (task.place == RemoteTask::Place::handed_out) {
             Packet packet;
             packet.kind = Packet::Kind::stop;
-            packet.number = task.number;
+            packet.id = task.id;
             try {
                 return os::try_send_packet(task.worker->lifeline.get(),
                                            std::as_bytes(std::span(&packet, 1))) ==
@@ -118,8 +139,21 @@ class ProcessCore : public RemoteOwner {
 
     /// Begins the pool's life, at its first task. Called under `mutex_`.
     virtual void start(const void* executor) = 0;
-    /// Wakes the manager if more workers are wanted. Called under `mutex_`.
-    virtual void ask_for_workers() noexcept = 0;
+    /// Wakes the manager if it has something to do. Called under `mutex_`.
+    virtual void ask_for_manager() noexcept = 0;
+
+    /// Hands out what can be handed out. Requires: `mutex_` is held.
+    void dispatch() {
+        dispatcher_.dispatch();
+        ask_for_manager();
+    }
+
+    /// Kills a worker and has others run what it has not begun. Requires: both locks are held.
+    void end(WorkerHandle& worker) {
+        worker.life = WorkerHandle::Life::leaving;
+        worker.process.kill_group();
+        dispatcher_.recall_all(worker);
+    }
 
     // --- receiving
 
@@ -147,6 +181,17 @@ class ProcessCore : public RemoteOwner {
         return receiver_.load(std::memory_order_relaxed) == std::this_thread::get_id();
     }
 
+    /// Keeps others from receiving, unless this thread is at it.
+    [[nodiscard]] std::unique_lock<std::mutex> lock_receiving() {
+        std::unique_lock lock(receiving_, std::defer_lock);
+        if (!receiving_here()) lock.lock();
+        return lock;
+    }
+    /// Requires: `lock_receiving()`.
+    void receive_if_free() noexcept {
+        if (!receiving_here()) receive();
+    }
+
     /// Receives what is there. If another thread does that, it will look once more for us.
     void try_receive() noexcept {
         look_again_.store(true, std::memory_order_seq_cst);
@@ -171,12 +216,18 @@ class ProcessCore : public RemoteOwner {
 
     // --- settling
 
+    enum class Outcome { completed, failed, timed_out };
+
     /// Publishes an outcome that was kept. Callbacks run in the thread kept for them.
-    void settle(TaskHandle handle, Phase outcome, LedgerCell& cell) noexcept {
+    void settle(TaskHandle handle, Outcome outcome, LedgerCell& cell) noexcept {
         if (handle.task->call.bytes != 0) free_record(std::exchange(handle.task->call, {}));
-        cell.add(outcome == Phase::succeeded ? cell.completed : cell.failed, std::uint64_t{1});
+        cell.add(cell.started, std::uint64_t{1});
+        if (outcome == Outcome::completed) cell.add(cell.completed, std::uint64_t{1});
+        if (outcome == Outcome::failed) cell.add(cell.failed, std::uint64_t{1});
+        if (outcome == Outcome::timed_out) ledger().time_out();
         (void)handle.state->begin_settling();
-        Continuation* const callbacks = handle.state->publish(outcome);
+        Continuation* const callbacks =
+            handle.state->publish(outcome == Outcome::completed ? Phase::succeeded : Phase::failed);
         wake_leader(*handle.state);
         const std::exception_ptr unseen = handle.task->posted ? handle.state->error() : nullptr;
         if (!callbacks && !unseen) {
@@ -189,11 +240,40 @@ class ProcessCore : public RemoteOwner {
     }
 
     /// Ends a task that did not, or not wholly, run.
-    void fail(TaskHandle handle, std::exception_ptr error) noexcept {
-        LedgerCell& cell = ledger().common();
-        cell.add(cell.started, std::uint64_t{1});
+    void fail(TaskHandle handle, std::exception_ptr error,
+              Outcome outcome = Outcome::failed) noexcept {
         handle.task->keep_error(std::move(error));
-        settle(std::move(handle), Phase::failed, cell);
+        settle(std::move(handle), outcome, ledger().common());
+    }
+
+    /// Counts how long an attempt waited and ran.
+    static void count_attempt(RemoteTask& task, std::int64_t began_ns, std::int64_t ended_ns,
+                              LedgerCell& cell) noexcept {
+        if (!std::exchange(task.attempted, true))
+            cell.add(cell.waiting_ns, began_ns - task.submitted_ns);
+        cell.add(cell.running_ns, ended_ns - began_ns);
+    }
+
+    static std::chrono::nanoseconds doubled(std::chrono::nanoseconds delay) noexcept {
+        return FloatingSeconds(delay) >= endless ? delay : 2 * delay;
+    }
+
+    /// Has the task run once more, if it has an attempt left; then the handle is empty.
+    bool retry(TaskHandle& handle) noexcept {
+        RemoteTask& task = *handle.task;
+        if (task.retries == 0) return false;
+        const std::lock_guard held(mutex_);
+        const Record& record = *memory_.at<Record>(task.call.record);
+        if (broken_ || gives_up_ || record.stop_requested.load(std::memory_order_seq_cst) != 0)
+            return false;
+        --task.retries;
+        ledger().retry();
+        const Deadline due = deadline_after(task.retry_delay);
+        task.retry_delay = doubled(task.retry_delay);
+        dispatcher_.add(std::move(handle), due.value_or((Clock::time_point::max)()));
+        dispatcher_.look_at_time(Clock::now());
+        ask_for_manager();
+        return true;
     }
 
     void cancel(const TaskHandle& handle) noexcept {
@@ -214,7 +294,8 @@ class ProcessCore : public RemoteOwner {
     os::Bell leader_bell_;
     Dispatcher dispatcher_;
     CallbackThread callbacks_;
-    MakeError broken_;  // Set when the pool is broken.
+    MakeError broken_;       // Set when the pool is broken.
+    bool gives_up_ = false;  // No task is tried again.
     bool started_ = false;
 
   private:
@@ -267,8 +348,8 @@ class ProcessCore : public RemoteOwner {
                 result.handle = worker.take(result.header.number);
                 count(worker, result.header);
             }
-            dispatcher_.dispatch();
-            ask_for_workers();
+            worker.quit_if_spent();
+            dispatch();
         }
         for (ReceivedResult& result : received_)
             if (result.handle.task) deliver(std::move(result));
@@ -283,21 +364,21 @@ class ProcessCore : public RemoteOwner {
     }
 
     void deliver(ReceivedResult result) noexcept {
-        cell_.add(cell_.started, std::uint64_t{1});
-        cell_.add(cell_.waiting_ns, result.header.began_ns - result.handle.task->submitted_ns);
-        cell_.add(cell_.running_ns, result.header.ended_ns - result.header.began_ns);
-        Phase outcome = Phase::failed;
+        RemoteTask& task = *result.handle.task;
+        count_attempt(task, result.header.began_ns, result.header.ended_ns, cell_);
+        std::exception_ptr error;
         try {
-            if (result.failed()) {
-                result.handle.task->keep_error(decode_exception(result.bytes));
-            } else {
-                result.handle.task->keep_value(result.bytes);
-                outcome = Phase::succeeded;
+            if (!result.failed()) {
+                task.keep_value(result.bytes);
+                return settle(std::move(result.handle), Outcome::completed, cell_);
             }
+            error = decode_exception(result.bytes);
         } catch (...) {
-            result.handle.task->keep_error(std::current_exception());
+            error = std::current_exception();
         }
-        settle(std::move(result.handle), outcome, cell_);
+        if (retry(result.handle)) return;
+        task.keep_error(std::move(error));
+        settle(std::move(result.handle), Outcome::failed, cell_);
     }
 
     std::vector<ReceivedResult> received_;

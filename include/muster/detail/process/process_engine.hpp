@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -40,11 +41,51 @@ class ProcessEngine : public ProcessCore {
     explicit ProcessEngine(ProcessPoolOptions&& options)
         : ProcessCore(options.max_pending, std::move(options.on_error)),
           max_workers_{checked(options)},
+          most_tasks_{
+              options.max_tasks_per_child.value_or((std::numeric_limits<std::size_t>::max)())},
           start_timeout_{options.start_timeout},
           executable_{std::move(options.executable)},
           initializer_{std::move(options.initializer)} {}
 
-    [[nodiscard]] std::size_t max_workers() const noexcept { return max_workers_; }
+    [[nodiscard]] std::size_t max_workers() const noexcept {
+        return max_workers_.load(std::memory_order_relaxed);
+    }
+
+    virtual void resize(std::size_t max_workers) {
+        throw_if_unusable();
+        const std::lock_guard held(mutex_);
+        max_workers_.store(checked(max_workers), std::memory_order_relaxed);
+        level_ = std::min(level_, max_workers);
+        dispatcher_.retire_surplus(max_workers);
+        dispatch();
+    }
+
+    /// Ends all workers now, politely or not, and with them the pool.
+    virtual void end_workers(bool politely) {
+        if (inherited()) return;
+        close();
+        break_pool(
+            [politely] {
+                return std::make_exception_ptr(
+                    BrokenProcessPool(std::string("muster: the process pool was ended by ") +
+                                      (politely ? "terminate_workers()" : "kill_workers()") +
+                                      " before this task began; make a new pool"));
+            },
+            Running::ends_with_its_worker);
+        {
+            const std::unique_lock receiving = lock_receiving();
+            const std::lock_guard held(mutex_);
+            for (const auto& worker : dispatcher_.workers) {
+                if (worker->life == Life::ended) continue;
+                if (worker->life == Life::starting || !politely)
+                    worker->process.kill_group();
+                else
+                    worker->process.terminate();
+                worker->quit();
+            }
+        }
+        maybe_quiet();
+    }
 
     virtual void shutdown(bool wait, bool cancel_futures) {
         if (inherited()) return;  // The workers are the other process's.
@@ -53,6 +94,7 @@ class ProcessEngine : public ProcessCore {
             std::vector<TaskHandle> all;
             {
                 const std::lock_guard held(mutex_);
+                gives_up_ = true;
                 all = dispatcher_.withdraw_all();
             }
             for (const TaskHandle& handle : all) cancel(handle);
@@ -133,8 +175,10 @@ class ProcessEngine : public ProcessCore {
         ExitDrain::enlist(*this, executor);
     }
 
-    void ask_for_workers() noexcept override {
-        if (dispatcher_.live() < wanted_workers()) bell_.ring();
+    void ask_for_manager() noexcept override {
+        const bool sooner = dispatcher_.limit && (!look_at_ || *dispatcher_.limit < *look_at_);
+        if (sooner) look_at_ = dispatcher_.limit;
+        if (sooner || dispatcher_.live() < wanted_workers()) bell_.ring();
     }
 
   private:
@@ -142,15 +186,21 @@ class ProcessEngine : public ProcessCore {
 
     static constexpr unsigned most_failures = 3;
 
-    static std::size_t checked(const ProcessPoolOptions& options) {
+    static std::size_t checked(std::size_t max_workers) {
         constexpr std::size_t most = 1'000'000;  // More is a negative number gone wrong.
-        if (options.max_workers < 1 || options.max_workers > most)
+        if (max_workers < 1 || max_workers > most)
             throw std::invalid_argument(
                 "muster: max_workers must be at least 1; leave it out for the number of usable "
                 "CPUs");
+        return max_workers;
+    }
+    static std::size_t checked(const ProcessPoolOptions& options) {
+        if (options.max_tasks_per_child == std::size_t{0})
+            throw std::invalid_argument(
+                "muster: max_tasks_per_child must be at least 1; leave it out for no limit");
         if (options.start_timeout <= std::chrono::nanoseconds(0))
             throw std::invalid_argument("muster: start_timeout must be longer than nothing");
-        return options.max_workers;
+        return checked(options.max_workers);
     }
 
     static WorkerSpec spec_for(const std::string& executable) {
@@ -167,7 +217,7 @@ class ProcessEngine : public ProcessCore {
 
     [[nodiscard]] std::size_t wanted_workers() const noexcept {
         if (broken_ || quitting_.load(std::memory_order_seq_cst)) return 0;
-        return std::clamp(dispatcher_.outstanding(), level_, max_workers_);
+        return std::clamp(dispatcher_.outstanding(), level_, max_workers());
     }
 
     void join() noexcept {
@@ -199,6 +249,7 @@ class ProcessEngine : public ProcessCore {
 
             const std::lock_guard held(receiving_);
             receive();
+            end_overdue();
             for (std::size_t i = 0; i < dispatcher_.workers.size(); ++i) {
                 const bool lifeline = watch_.ready(bell + 1 + 2 * i);
                 const bool death = watch_.ready(bell + 2 + 2 * i);
@@ -214,7 +265,7 @@ class ProcessEngine : public ProcessCore {
     bool start_workers() {
         const std::lock_guard receiving(receiving_);
         if (quitting_.load(std::memory_order_seq_cst)) {
-            end_workers();
+            send_home();
             return !dispatcher_.workers.empty();
         }
         for (;;) {
@@ -225,6 +276,7 @@ class ProcessEngine : public ProcessCore {
             try {
                 auto worker = std::make_unique<WorkerHandle>(memory_, bell_, leader_bell_, spec_);
                 worker->start_limit = deadline_after(start_timeout_);
+                worker->most_tasks = most_tasks_;
                 const std::lock_guard held(mutex_);
                 respawned_ += dispatcher_.live() < level_ ? 1 : 0;
                 dispatcher_.workers.push_back(std::move(worker));
@@ -252,7 +304,7 @@ class ProcessEngine : public ProcessCore {
         return true;
     }
 
-    void end_workers() noexcept {
+    void send_home() noexcept {
         const std::lock_guard held(mutex_);
         for (const auto& worker : dispatcher_.workers) {
             if (worker->life == Life::ready) worker->quit();
@@ -268,8 +320,11 @@ class ProcessEngine : public ProcessCore {
         return worker.life == Life::starting && !worker.past_guard();
     }
 
-    [[nodiscard]] Deadline next_limit() const {
-        Deadline limit;
+    [[nodiscard]] Deadline next_limit() {
+        const std::lock_guard held(mutex_);
+        dispatcher_.look_at_time(Clock::now());
+        look_at_ = dispatcher_.limit;
+        Deadline limit = look_at_;
         for (const auto& worker : dispatcher_.workers) {
             if (is_starting(*worker)) limit = earlier(limit, worker->start_limit);
             // Without a descriptor that says so, a death is looked for from time to time.
@@ -277,6 +332,28 @@ class ProcessEngine : public ProcessCore {
                 limit = earlier(limit, deadline_after(std::chrono::milliseconds(10)));
         }
         return limit;
+    }
+
+    /// Kills the workers whose task is past its time limit. Requires: `receiving_` is held.
+    void end_overdue() {
+        const Clock::time_point now = Clock::now();
+        std::vector<std::pair<TaskHandle, std::exception_ptr>> ended;
+        {
+            const std::lock_guard held(mutex_);
+            for (const auto& worker : dispatcher_.workers) {
+                if (worker->life == Life::leaving || worker->life == Life::ended) continue;
+                RemoteTask* const task = worker->overdue(now);
+                if (!task) continue;
+                worker->verdict = timeout_of(*worker, *task);
+                count_attempt(*task, nanoseconds(worker->began()), nanoseconds(now), cell_);
+                // The next attempt has to wait for the end of this one.
+                if (task->retries == 0)
+                    ended.emplace_back(worker->take(task->number), worker->verdict);
+                end(*worker);
+            }
+            dispatch();
+        }
+        for (auto& [handle, error] : ended) fail(std::move(handle), error, Outcome::timed_out);
     }
 
     void attend(WorkerHandle& worker, bool lifeline, bool death) {
@@ -310,7 +387,8 @@ class ProcessEngine : public ProcessCore {
                 failures_ = 0;
                 const std::lock_guard held(mutex_);
                 worker.life = Life::ready;
-                dispatcher_.dispatch();
+                dispatcher_.retire_surplus(max_workers());
+                dispatch();
                 break;
             }
             case Packet::Kind::unguarded:
@@ -345,19 +423,24 @@ class ProcessEngine : public ProcessCore {
     void bury(WorkerHandle& worker, const os::ExitStatus& status) {
         receive();  // What it had sent is not lost.
         const Life life = worker.life;
-        std::vector<TaskHandle> crashed;
+        std::vector<TaskHandle> unfinished;
         {
             const std::lock_guard held(mutex_);
             worker.life = Life::ended;
-            worker.recall_latest(
-                ring_slots, [this](TaskHandle handle) { dispatcher_.put_back(std::move(handle)); });
-            worker.take_rest([&](TaskHandle handle) { crashed.push_back(std::move(handle)); });
-            crashed_ += crashed.size();
-            dispatcher_.dispatch();
+            dispatcher_.recall_all(worker);
+            worker.take_rest([&](TaskHandle handle) { unfinished.push_back(std::move(handle)); });
+            if (!worker.verdict) crashed_ += unfinished.size();
+            dispatch();
         }
-        for (TaskHandle& handle : crashed) {
-            const std::exception_ptr error = crash_of(worker, status, *handle.task);
-            fail(std::move(handle), error);
+        for (TaskHandle& handle : unfinished) {
+            const std::exception_ptr error =
+                worker.verdict ? worker.verdict : crash_of(worker, status, *handle.task);
+            if (!worker.verdict)
+                count_attempt(*handle.task, nanoseconds(worker.began()), nanoseconds(Clock::now()),
+                              cell_);
+            if (!retry(handle))
+                fail(std::move(handle), error,
+                     worker.verdict ? Outcome::timed_out : Outcome::failed);
         }
         if (life != Life::starting || broken_) return;
         if (status.exit_code && !worker.past_guard()) {
@@ -373,8 +456,10 @@ class ProcessEngine : public ProcessCore {
         }
     }
 
+    enum class Running { fails_too, ends_with_its_worker };
+
     /// Fails all tasks, present and later ones. The first reason stays.
-    void break_pool(MakeError error) {
+    void break_pool(MakeError error, Running running = Running::fails_too) {
         std::vector<TaskHandle> all;
         {
             const std::lock_guard held(mutex_);
@@ -382,6 +467,7 @@ class ProcessEngine : public ProcessCore {
             broken_ = std::move(error);
             all = dispatcher_.withdraw_all();
             for (const auto& worker : dispatcher_.workers) {
+                if (running != Running::fails_too) break;
                 worker->take_rest([&](TaskHandle handle) { all.push_back(std::move(handle)); });
                 worker->process.kill_group();
                 if (worker->life != Life::ended) worker->life = Life::leaving;
@@ -390,7 +476,8 @@ class ProcessEngine : public ProcessCore {
         for (TaskHandle& handle : all) fail(std::move(handle), broken_());
     }
 
-    const std::size_t max_workers_;
+    std::atomic<std::size_t> max_workers_;
+    const std::size_t most_tasks_;
     const std::chrono::nanoseconds start_timeout_;
     const std::string executable_;
     const ProcessInitializer initializer_;
@@ -399,6 +486,7 @@ class ProcessEngine : public ProcessCore {
     std::atomic<bool> quitting_{false};
 
     // Under mutex_.
+    Deadline look_at_;       // When the manager looks at time limits, if nothing else wakes it.
     std::size_t level_ = 0;  // How many workers there were at most: that many are kept.
     std::size_t crashed_ = 0;
     std::size_t respawned_ = 0;

@@ -19,8 +19,8 @@
 /// | word                  | written by     | read by | says                                       |
 /// |-----------------------|----------------|---------|--------------------------------------------|
 /// | TaskRing::head        | parent         | worker  | how many tasks were handed out             |
-/// | WorkerPage::claims    | whoever is first | both  | offered, then begun or recalled            |
-/// | WorkerPage::consumed  | worker         | parent  | how many tasks of the ring are behind it   |
+/// | WorkerPage::claims    | whoever is first | both  | offered, then begun or recalled; recalled, |
+/// |                       |                |         | then offered again or skipped              |
 /// | WorkerPage::published | worker         | parent  | bytes of results written                   |
 /// | WorkerPage::received  | parent         | worker  | bytes of results read                      |
 ///
@@ -41,13 +41,14 @@ inline constexpr std::size_t largest_module_id = 64;
 
 /// A task as a worker sees it. Its encoded callable and arguments follow.
 struct Record {
+    std::uint64_t id = 0;        ///< Of the task, in its pool: no other ever has it.
     std::uint64_t function = 0;  ///< Module index << 48 | offset of the thunk in that module.
     std::uint64_t size = 0;      ///< Bytes of arguments.
     std::atomic<std::uint32_t> stop_requested{0};
     std::uint32_t takes_stop = 0;  ///< Whether anybody could hear the request.
 };
 
-/// The tasks handed to one worker. Slot `n % ring_slots` holds the n-th task's record.
+/// The tasks handed to one worker, turn by turn. Slot `n % ring_slots` holds the n-th turn's record.
 struct TaskRing {
     alignas(64) std::atomic<std::uint64_t> head{0};
     std::atomic<std::uint32_t> quit{0};  ///< No further task comes.
@@ -76,9 +77,14 @@ struct PoolPage {
     std::array<Offset, most_modules> modules{};
 };
 
-/// The life of a claim word; the upper bits are the task's number, so that a slot's next task is
-/// not taken for this one.
-enum class Claim : std::uint64_t { offered, begun, recalled };
+/// The life of a claim word; the upper bits are the number of the turn, so that a slot's next turn
+/// is not taken for this one.
+///
+///     offered --worker--> begun
+///        | ^ parent
+///        v |
+///     recalled --worker--> skipped
+enum class Claim : std::uint64_t { offered, begun, recalled, skipped };
 
 constexpr std::uint64_t claim_word(std::uint64_t number, Claim claim) noexcept {
     return number << 2 | static_cast<std::uint64_t>(claim);
@@ -103,10 +109,10 @@ struct WorkerPage {
         0};  ///< Set by the worker before it sleeps on it.
     std::atomic<std::uint64_t> received{0};
 
-    alignas(64) std::atomic<std::uint64_t> consumed{0};
-    std::atomic<std::uint64_t> published{0};
+    alignas(64) std::atomic<std::uint64_t> published{0};
     std::atomic<Stage> stage{Stage::decoding};
-    std::atomic<std::int64_t> begun_ns{0};  ///< The steady clock when the running task began.
+    /// The steady clock shortly before the last task was claimed.
+    std::atomic<std::int64_t> begun_ns{0};
 
     alignas(64) std::array<std::atomic<std::uint64_t>, ring_slots> claims{};
     std::array<std::atomic<std::uint32_t>, large_slots> large_in_use{};
@@ -118,7 +124,7 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
 struct ResultHeader {
     enum class Kind : std::uint32_t { value, large_value, exception, large_exception, padding };
 
-    std::uint64_t number = 0;  ///< Of the task.
+    std::uint64_t number = 0;  ///< Of the turn.
     Kind kind = Kind::padding;
     std::uint32_t size = 0;  ///< Bytes that follow.
     std::int64_t began_ns = 0;
@@ -147,11 +153,11 @@ struct Packet {
         unguarded,           ///< worker: used a pool before the guard
         other_build,         ///< worker: its program is not the parent's
         initializer_failed,  ///< worker: text says what it threw
-        stop                 ///< parent: ask task `number` to stop
+        stop                 ///< parent: ask the task `id` to stop
     };
     Kind kind = Kind::ready;
     std::uint32_t text_size = 0;
-    std::uint64_t number = 0;
+    std::uint64_t id = 0;
     std::array<char, 480> text{};
 };
 

@@ -39,7 +39,9 @@ struct RemoteCalls {
             const EncodedCall call = encode_call<Plan, Fn, Kept<Args>...>(
                 engine.memory(), engine.modules(), std::forward<F>(fn),
                 std::forward<Args>(args)...);
-            return Ref<Made>::adopt(new Made(engine, call, Plan::with_token));
+            constexpr bool copyable = std::is_copy_constructible_v<Fn> &&
+                                      (std::is_copy_constructible_v<Kept<Args>> && ...);
+            return Ref<Made>::adopt(new Made(engine, call, Plan::with_token, copyable));
         } else {
             return Ref<Made>();  // Never compiled to the end.
         }

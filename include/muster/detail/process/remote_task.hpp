@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -25,7 +28,7 @@ struct WorkerHandle;
 /// takes it out of its place under that lock has the sole right to settle it.
 class RemoteTask {
   public:
-    enum class Place : std::uint8_t { nowhere, waiting, handed_out };
+    enum class Place : std::uint8_t { nowhere, waiting, delayed, handed_out };
 
     RemoteTask() = default;
     RemoteTask(const RemoteTask&) = delete;
@@ -42,13 +45,18 @@ class RemoteTask {
 
     EncodedCall call;
     std::string name;
+    std::uint64_t id = 0;  ///< In its pool; also its place among equals.
     std::int64_t submitted_ns = 0;
+    std::optional<std::chrono::nanoseconds> timeout;
+    std::size_t retries = 0;  ///< How many further attempts are left.
+    std::chrono::nanoseconds retry_delay{0};
     int priority = 0;
+    bool attempted = false;
     bool posted = false;
     bool takes_stop = false;
     Place place = Place::nowhere;
     WorkerHandle* worker = nullptr;
-    std::uint64_t number = 0;  ///< Which of its worker's tasks it is.
+    std::uint64_t number = 0;  ///< Which of its worker's turns it has.
 
   protected:
     ~RemoteTask() = default;
@@ -62,6 +70,7 @@ class RemoteOwner : public TaskOwner {
 
     virtual bool cancel_remote(RemoteTask& task) noexcept = 0;
     virtual bool stop_remote(RemoteTask& task) noexcept = 0;
+    virtual bool kill_remote(RemoteTask& task) noexcept = 0;
     [[nodiscard]] virtual bool begun(const RemoteTask& task) const noexcept = 0;
     virtual void free_record(const EncodedCall& call) noexcept = 0;
 
@@ -75,7 +84,8 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
   public:
     using Result = R;
 
-    RemoteTaskOf(RemoteOwner& owner, EncodedCall encoded, bool with_token) : encoder_{&owner} {
+    RemoteTaskOf(RemoteOwner& owner, EncodedCall encoded, bool with_token, bool copyable)
+        : copyable_{copyable}, encoder_{&owner} {
         call = encoded;
         takes_stop = with_token;
     }
@@ -87,11 +97,15 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
                 .count();
     }
     void set_options(TaskOptions&& options) {
-        if (options.timeout)
+        if (options.retries != 0 && !copyable_)
             throw std::invalid_argument(
-                "muster: TaskOptions::timeout is not available on a ProcessPoolExecutor");
+                "muster: a task with .retries needs a callable and arguments that can be copied, "
+                "for each attempt gets copies");
         name = std::move(options.name);
         priority = options.priority;
+        timeout = options.timeout;
+        retries = options.retries;
+        retry_delay = std::max(options.retry_delay, std::chrono::nanoseconds(0));
     }
     void set_posted() noexcept { posted = true; }
 
@@ -122,6 +136,11 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
     bool request_stop() noexcept override {
         return takes_stop && !this->done() && owner_->stop_remote(*this);
     }
+    bool kill() noexcept override {
+        if (!this->done() && owner_->kill_remote(*this)) return true;
+        const Phase now = this->phase();
+        return now == Phase::cancelling || now == Phase::cancelled;
+    }
     [[nodiscard]] bool running() const noexcept override {
         return this->phase() == Phase::settling ||
                (this->phase() == Phase::pending && owner_->begun(*this));
@@ -139,6 +158,7 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
         if (call.bytes != 0) encoder_->free_record(std::exchange(call, {}));
     }
 
+    const bool copyable_;
     RemoteOwner* const encoder_;    // In whose memory the record lies.
     RemoteOwner* owner_ = nullptr;  // Once it is accepted.
 };

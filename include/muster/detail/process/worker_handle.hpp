@@ -4,9 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <exception>
+#include <functional>
+#include <limits>
 #include <optional>
 #include <span>
 #include <stdexcept>
@@ -56,7 +60,13 @@ struct WorkerSpec {
 ///
 /// Thread safety: none. The engine's lock guards the tasks; its receiving lock the results.
 struct WorkerHandle {
-    enum class Life { starting, ready, leaving, ended };
+    /// | life     | gets tasks | counts as a worker | how it goes on                            |
+    /// |----------|------------|--------------------|-------------------------------------------|
+    /// | starting | no         | yes                | ready, or ended                           |
+    /// | ready    | yes        | yes                | retiring, leaving, or ended               |
+    /// | retiring | no         | no                 | leaving, once it has no task              |
+    /// | leaving  | no         | no                 | ended: it was told to go, or is killed    |
+    enum class Life { starting, ready, retiring, leaving, ended };
 
     /// Starts the process. **Throws** `std::system_error`.
     WorkerHandle(PoolMemory& pool, const os::Bell& bell, const os::Bell& leader_bell,
@@ -100,24 +110,29 @@ struct WorkerHandle {
 
     // --- handing out
 
-    [[nodiscard]] bool has_room() const noexcept {
-        const std::uint64_t behind = head_ - page().consumed.load(std::memory_order_acquire);
-        return behind < ring_slots && !slots_[head_ % ring_slots].task;
+    [[nodiscard]] bool has_room() noexcept {
+        while (!holes_.empty() && !is_recalled(holes_.back())) holes_.pop_back();
+        return tasks_given < most_tasks && (!holes_.empty() || !slots_[head_ % ring_slots].task);
     }
 
-    /// Puts a task into the ring; `wake` makes the worker see it.
-    void hand_out(TaskHandle handle) noexcept {
-        const std::size_t slot = head_ % ring_slots;
+    /// Puts a task into the ring, in the place of one that was recalled if there is such a place;
+    /// `wake` makes the worker see it. False, and the task is the caller's, when there is no room.
+    bool hand_out(TaskHandle& handle) noexcept {
         RemoteTask& task = *handle.task;
+        if (!fill_hole(handle)) {
+            if (slots_[head_ % ring_slots].task) return false;
+            place(head_, handle);
+            page().claims[head_ % ring_slots].store(claim_word(head_, Claim::offered),
+                                                    std::memory_order_relaxed);
+            // seq_cst: publishes the slot, and pairs with the worker's look before it sleeps.
+            ring_.head.store(++head_, std::memory_order_seq_cst);
+        }
         task.place = RemoteTask::Place::handed_out;
         task.worker = this;
-        task.number = head_;
-        ring_.records[slot] = task.call.record;
-        slots_[slot] = std::move(handle);
         ++in_flight;
-        page().claims[slot].store(claim_word(head_, Claim::offered), std::memory_order_relaxed);
-        // seq_cst: publishes the slot, and pairs with the worker's look before it sleeps.
-        ring_.head.store(++head_, std::memory_order_seq_cst);
+        ++tasks_given;
+        if (task.timeout) ++limited_;
+        return true;
     }
 
     void wake() noexcept {
@@ -132,26 +147,38 @@ struct WorkerHandle {
         wake();
     }
 
+    /// Tells it to go, if it was to go after the tasks it has, and has none.
+    void quit_if_spent() noexcept {
+        if (in_flight != 0) return;
+        if (life == Life::retiring || (life == Life::ready && tasks_given >= most_tasks)) quit();
+    }
+
     /// Takes a task back that the worker has not begun. Empty when it has.
-    TaskHandle recall(std::uint64_t number) noexcept {
+    TaskHandle recall(std::uint64_t number) {
         TaskHandle& slot = slots_[number % ring_slots];
         std::uint64_t offered = claim_word(number, Claim::offered);
-        if (!slot.task || slot.task->number != number ||
-            !page().claims[number % ring_slots].compare_exchange_strong(
-                offered, claim_word(number, Claim::recalled), std::memory_order_seq_cst))
+        if (!slot.task || slot.task->number != number) return {};
+        // Before: a hole that is forgotten would be a place lost.
+        holes_.insert(std::lower_bound(holes_.begin(), holes_.end(), number, std::greater<>()),
+                      number);
+        if (!page().claims[number % ring_slots].compare_exchange_strong(
+                offered, claim_word(number, Claim::recalled), std::memory_order_seq_cst)) {
+            std::erase(holes_, number);
             return {};
+        }
+        --tasks_given;
         return take(number);
     }
 
-    /// Takes back up to `count` tasks that were not begun, the latest first.
-    template <typename Use>
-    void recall_latest(std::size_t count, Use use) {
+    /// Takes the tasks back that were not begun and that `which` chooses, the latest first.
+    template <typename Which, typename Use>
+    void recall_if(Which which, Use use) {
         const std::uint64_t oldest = head_ - std::min<std::uint64_t>(head_, ring_slots);
-        for (std::uint64_t number = head_; number > oldest && count > 0; --number) {
+        for (std::uint64_t number = head_; number > oldest; --number) {
+            const TaskHandle& slot = slots_[(number - 1) % ring_slots];
+            if (!slot.task || slot.task->number != number - 1 || !which(*slot.task)) continue;
             TaskHandle handle = recall(number - 1);
-            if (!handle.task) continue;
-            use(std::move(handle));
-            --count;
+            if (handle.task) use(std::move(handle));
         }
     }
 
@@ -172,6 +199,7 @@ struct WorkerHandle {
         slot.task->place = RemoteTask::Place::nowhere;
         slot.task->worker = nullptr;
         --in_flight;
+        if (slot.task->timeout) --limited_;
         return std::exchange(slot, {});
     }
 
@@ -180,6 +208,37 @@ struct WorkerHandle {
     void take_rest(Use use) {
         for (TaskHandle& slot : slots_)
             if (slot.task) use(take(slot.task->number));
+    }
+
+    // --- time limits
+
+    /// When the task it runs began. Requires: it has begun one.
+    [[nodiscard]] Clock::time_point began() const noexcept {
+        return Clock::time_point(std::chrono::duration_cast<Clock::duration>(
+            std::chrono::nanoseconds(page().begun_ns.load(std::memory_order_acquire))));
+    }
+
+    /// The first moment at which one of its tasks can be past its time limit.
+    [[nodiscard]] Deadline next_limit(Clock::time_point now) const noexcept {
+        Deadline next;
+        for (std::size_t i = 0; limited_ != 0 && i < ring_slots; ++i) {
+            const RemoteTask* const task = slots_[i].task;
+            if (task && task->timeout)
+                next = earlier(next, later_by(begun(task->number) ? began() : now, *task->timeout));
+        }
+        return next;
+    }
+
+    /// The task that it runs and that is past its limit; null if there is none.
+    /// Requires: what it had published is received.
+    [[nodiscard]] RemoteTask* overdue(Clock::time_point now) const noexcept {
+        for (std::size_t i = 0; limited_ != 0 && i < ring_slots; ++i) {
+            RemoteTask* const task = slots_[i].task;
+            if (!task || !task->timeout || !begun(task->number)) continue;
+            const Deadline limit = later_by(began(), *task->timeout);
+            if (limit && *limit <= now) return task;
+        }
+        return nullptr;
     }
 
     // --- receiving
@@ -245,11 +304,49 @@ struct WorkerHandle {
     Life life = Life::starting;
     Deadline start_limit;
     std::size_t in_flight = 0;
+    std::size_t tasks_given = 0;  ///< Those that were recalled not counted.
+    std::size_t most_tasks = (std::numeric_limits<std::size_t>::max)();
     bool has_worked = false;  ///< At least one result came from it.
     double task_ns = 0;       ///< How long its tasks take, the latest counting most.
     std::string failure;      ///< Why it is being ended by us.
+    /// What the task it runs gets, when it is to get something else than `WorkerCrashed`.
+    std::exception_ptr verdict;
 
   private:
+    void place(std::uint64_t number, TaskHandle& handle) noexcept {
+        const std::size_t slot = number % ring_slots;
+        handle.task->number = number;
+        ring_.records[slot] = handle.task->call.record;
+        slots_[slot] = std::move(handle);
+    }
+
+    [[nodiscard]] bool is_recalled(std::uint64_t number) const noexcept {
+        return page().claims[number % ring_slots].load(std::memory_order_acquire) ==
+               claim_word(number, Claim::recalled);
+    }
+
+    /// Offers a task in the place of one that was recalled. False when the worker is past them.
+    bool fill_hole(TaskHandle& handle) noexcept {
+        while (!holes_.empty()) {
+            const std::uint64_t number = holes_.back();
+            holes_.pop_back();
+            if (!is_recalled(number)) continue;
+            // The worker reads the record only after it has claimed the turn.
+            place(number, handle);
+            std::uint64_t recalled = claim_word(number, Claim::recalled);
+            if (page().claims[number % ring_slots].compare_exchange_strong(
+                    recalled, claim_word(number, Claim::offered), std::memory_order_seq_cst))
+                return true;
+            handle = std::exchange(slots_[number % ring_slots], {});
+        }
+        return false;
+    }
+
+    static Deadline later_by(Clock::time_point from, std::chrono::nanoseconds time) noexcept {
+        if (FloatingSeconds(time) >= endless) return std::nullopt;
+        return from + std::max(time, std::chrono::nanoseconds(0));
+    }
+
     [[nodiscard]] const std::byte* ring() const noexcept {
         return memory_.data() + result_ring_offset;
     }
@@ -277,6 +374,8 @@ struct WorkerHandle {
     os::Mapping memory_;
     std::uint64_t head_ = 0;
     std::array<TaskHandle, ring_slots> slots_;
+    std::vector<std::uint64_t> holes_;  // Turns whose task was recalled, the next one last.
+    std::size_t limited_ = 0;           // Tasks it has that have a time limit.
     std::uint64_t read_ = 0;
     std::uint64_t received_ = 0;
 };

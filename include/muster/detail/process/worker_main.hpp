@@ -46,14 +46,8 @@ class WorkerMain {
         watch_parent();
         initialize();
         send_to_parent(Packet::Kind::ready);
-        std::uint64_t number = 0;
-        while (wait_for(number)) {
-            std::uint64_t offered = claim_word(number, Claim::offered);
-            if (page_.claims[number % ring_slots].compare_exchange_strong(
-                    offered, claim_word(number, Claim::begun), std::memory_order_seq_cst))
-                run(number, at<Record>(ring_.records[number % ring_slots]));
-            page_.consumed.store(++number, std::memory_order_seq_cst);
-        }
+        for (std::uint64_t number = 0; wait_for(number); ++number)
+            if (claim(number)) run(number, at<Record>(ring_.records[number % ring_slots]));
     }
 
   private:
@@ -75,12 +69,27 @@ class WorkerMain {
         return handed_out();
     }
 
+    /// Begins the turn `number`. False, and the turn is over, when its task was recalled.
+    bool claim(std::uint64_t number) noexcept {
+        // Before the claim: who sees that the task is begun sees since when, or later.
+        page_.begun_ns.store(now(), std::memory_order_relaxed);
+        std::atomic<std::uint64_t>& word = page_.claims[number % ring_slots];
+        for (;;) {
+            std::uint64_t seen = claim_word(number, Claim::offered);
+            if (word.compare_exchange_strong(seen, claim_word(number, Claim::begun),
+                                             std::memory_order_seq_cst))
+                return true;
+            if (word.compare_exchange_strong(seen, claim_word(number, Claim::skipped),
+                                             std::memory_order_seq_cst))
+                return false;  // Else another task has just been offered in its place.
+        }
+    }
+
     void run(std::uint64_t number, const Record& record) noexcept {
         ResultHeader header;
         header.number = number;
-        header.began_ns = now();
-        page_.begun_ns.store(header.began_ns, std::memory_order_relaxed);
-        begin(number, record);
+        header.began_ns = page_.begun_ns.load(std::memory_order_relaxed);
+        begin(record);
         const std::exception_ptr error = call(record);
         end();
         if (error) {
@@ -132,11 +141,11 @@ class WorkerMain {
 
     // --- requests to stop, and the end of the parent
 
-    void begin(std::uint64_t number, const Record& record) {
+    void begin(const Record& record) {
         if (record.takes_stop == 0) return;
         const std::lock_guard held(running_lock_);
         stop_.emplace();
-        running_ = number;
+        running_ = record.id;
         // The parent sets this before it sends the packet, so one of the two is seen.
         if (record.stop_requested.load(std::memory_order_seq_cst) != 0) stop_->request_stop();
     }
@@ -153,18 +162,18 @@ class WorkerMain {
             try {
                 while (os::receive_packet(static_cast<int>(Inherited::lifeline),
                                           std::as_writable_bytes(std::span(&packet, 1)))) {
-                    if (packet.kind == Packet::Kind::stop) request_stop(packet.number);
+                    if (packet.kind == Packet::Kind::stop) request_stop(packet.id);
                 }
             } catch (...) {  // The lifeline is broken: the same as cut.
             }
             os::end_own_group();  // The parent is gone, however it ended.
         }).detach();
     }
-    void request_stop(std::uint64_t number) {
+    void request_stop(std::uint64_t id) {
         std::optional<StopSource> source;
         {
             const std::lock_guard held(running_lock_);
-            if (running_ == number) source = stop_;
+            if (running_ == id) source = stop_;
         }
         if (source) source->request_stop();  // Runs the task's stop callbacks.
     }
