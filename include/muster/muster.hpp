@@ -3,6 +3,7 @@
 
 #include <muster/entry_guard.hpp>
 #include <muster/errors.hpp>
+#include <muster/exception.hpp>
 #include <muster/executor.hpp>
 #include <muster/future.hpp>
 #include <muster/inline_executor.hpp>

@@ -8,6 +8,7 @@
 #include <muster/detail/process/process_engine.hpp>
 #include <muster/detail/process/remote_calls.hpp>
 #include <muster/entry_guard.hpp>
+#include <muster/exception.hpp>
 #include <muster/executor.hpp>
 #include <muster/process_pool_options.hpp>
 
