@@ -28,7 +28,7 @@ inline bool in_worker() noexcept { return detail::own_worker_page() != nullptr; 
 ///
 /// A program that forgot it gets `EntryGuardError` from its first task.
 inline void entry_guard() {
-    if (detail::WorkerPage* page = detail::own_worker_page()) detail::serve_parent(*page);
+    if (in_worker()) detail::serve_parent();
 }
 
 namespace detail {

@@ -18,7 +18,10 @@ namespace muster {
 
 /// How worker processes come to be.
 enum class StartMethod {
-    spawn  ///< The same program is started afresh. Safe in programs with threads.
+    spawn,  ///< The same program is started afresh. Safe in programs with threads.
+    fork,   ///< Copies of this program as it was when the pool was made, memory included. As safe
+            ///< as `fork` is at that moment. POSIX only.
+    forkserver  ///< Copies of a process that was started afresh and has done nothing else. POSIX only.
 };
 
 /// What each worker process calls before its first task: `f`, or `{f, args...}`.
@@ -72,6 +75,8 @@ struct ProcessPoolOptions {
     std::chrono::nanoseconds start_timeout = std::chrono::seconds(10);
     /// Another file of this same build to start in place of this program. Empty: this program.
     std::string executable = {};
+    /// With `StartMethod::fork`: throw `InvalidStateError` if this program has other threads.
+    bool require_single_thread = false;
     /// Gets what posted tasks and callbacks throw. If empty, a line goes to stderr.
     std::function<void(std::exception_ptr)> on_error = {};
 };

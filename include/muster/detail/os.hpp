@@ -7,9 +7,12 @@
 #include <muster/detail/posix/cpu_count.hpp>
 #include <muster/detail/posix/executable.hpp>
 #include <muster/detail/posix/fd.hpp>
+#include <muster/detail/posix/fork_client.hpp>
 #include <muster/detail/posix/fork_generation.hpp>
+#include <muster/detail/posix/fork_server.hpp>
 #include <muster/detail/posix/futex.hpp>
 #include <muster/detail/posix/inherited.hpp>
+#include <muster/detail/posix/kept_from_copies.hpp>
 #include <muster/detail/posix/lifeline.hpp>
 #include <muster/detail/posix/memory.hpp>
 #include <muster/detail/posix/module.hpp>

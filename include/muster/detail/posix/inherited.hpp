@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdlib>
 #include <span>
+#include <string>
 
 #include <muster/detail/posix/syscall.hpp>
 
@@ -41,6 +43,12 @@ inline void allow_background_output() noexcept {
     struct ::sigaction ignore {};
     ignore.sa_handler = SIG_IGN;
     (void)MUSTER_SYSCALL(sigaction)(SIGTTOU, &ignore, nullptr);
+}
+
+/// Sets a variable of this process's environment.
+/// Throws: `std::system_error`.
+inline void set_environment(const char* name, const std::string& value) {
+    check(MUSTER_SYSCALL(setenv)(name, value.c_str(), 1), "setenv");
 }
 
 /// The application's signal handlers run in its own threads, not in the calling one.

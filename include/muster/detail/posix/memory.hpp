@@ -100,6 +100,11 @@ class [[nodiscard("a Mapping ends at once when it is dropped")]] Mapping {
         return read_only(fd.get(), offset, size);
     }
 
+    /// Copies of this process, made by `fork`, will not have it.
+    void keep_from_copies() const noexcept {
+        (void)MUSTER_SYSCALL(madvise)(data_, size_, MADV_DONTFORK);
+    }
+
     [[nodiscard]] std::byte* data() const noexcept { return data_; }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
 

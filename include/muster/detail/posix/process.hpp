@@ -47,6 +47,19 @@ struct ExitStatus {
     bool operator==(const ExitStatus&) const = default;
 };
 
+/// Whose children some processes are: it alone can reap them, and knows whether a number is theirs.
+class Reaper {
+  public:
+    /// How the process ended, told once; empty while it runs.
+    virtual std::optional<ExitStatus> take_status(::pid_t pid) noexcept = 0;
+    /// True when it will tell nothing more.
+    [[nodiscard]] virtual bool gone() const noexcept = 0;
+    virtual void send_signal(::pid_t pid, int signal, SignalTarget target) noexcept = 0;
+
+  protected:
+    ~Reaper() = default;
+};
+
 /// The parent's environment with `extra` in place of its variables of the same names.
 ///
 /// The pointers are good as long as `extra`, and the parent's environment, don't change.
@@ -84,10 +97,12 @@ class ChildProcess {
     ChildProcess(ChildProcess&& other) noexcept
         : pid_{std::exchange(other.pid_, -1)},
           death_{std::move(other.death_)},
+          reaper_{std::exchange(other.reaper_, nullptr)},
           status_{std::exchange(other.status_, std::nullopt)} {}
     ChildProcess& operator=(ChildProcess other) noexcept {
         std::swap(pid_, other.pid_);
         std::swap(death_, other.death_);
+        std::swap(reaper_, other.reaper_);
         std::swap(status_, other.status_);
         return *this;
     }
@@ -139,11 +154,29 @@ class ChildProcess {
         return child;
     }
 
+    /// A child that was started otherwise.
+    static ChildProcess adopt(::pid_t pid) {
+        ChildProcess child;
+        child.pid_ = pid;
+        child.open_death();
+        return child;
+    }
+
+    /// A child of `reaper`'s, which outlives this.
+    static ChildProcess adopt(::pid_t pid, Fd death, Reaper& reaper) {
+        ChildProcess child;
+        child.pid_ = pid;
+        child.death_ = above_stdio(std::move(death));
+        child.reaper_ = &reaper;
+        return child;
+    }
+
     [[nodiscard]] ::pid_t pid() const noexcept { return pid_; }
 
-    /// Readable once the process has ended; -1 where the system can't say it so, or when the process
-    /// was gone before it could be asked for: then ask poll_exit(), at the end of its lifeline say.
-    [[nodiscard]] int death_fd() const noexcept { return death_.get(); }
+    /// Readable once the process has ended; -1 where the system can't say it so, when another process
+    /// reaps it, or when it was gone before it could be asked for: then ask poll_exit(), at the end
+    /// of its lifeline say.
+    [[nodiscard]] int death_fd() const noexcept { return reaper_ ? -1 : death_.get(); }
 
     /// How it ended, reaping it; empty while it runs.
     ///
@@ -154,7 +187,7 @@ class ChildProcess {
         const std::optional<ExitStatus> seen = look();
         if (!seen) return std::nullopt;
         if (end_group) signal_group();
-        if (*seen != ExitStatus{}) reap();
+        if (*seen != ExitStatus{} && !reaper_) reap();
         status_ = seen;
         return status_;
     }
@@ -233,6 +266,10 @@ class ChildProcess {
 
     /// How it ended, without reaping it; empty while it runs.
     [[nodiscard]] std::optional<ExitStatus> look() const noexcept {
+        if (reaper_) {
+            const auto status = reaper_->take_status(pid_);
+            if (status || !reaper_->gone()) return status;
+        }
         ::siginfo_t info{};
         if (wait_id(info, WEXITED | WNOHANG | WNOWAIT) == 0) {
             if (info.si_pid == 0) return std::nullopt;
@@ -263,11 +300,16 @@ class ChildProcess {
             if (result == 0 || errno != ENOSYS) return result;
         }
         if (owns_number()) return MUSTER_SYSCALL(kill)(pid_, signal);
+        if (reaper_ && !status_) {
+            reaper_->send_signal(pid_, signal, SignalTarget::process);
+            return 0;
+        }
         errno = ESRCH;
         return -1;
     }
 
     void signal_group() const noexcept {
+        if (reaper_ && !status_) return reaper_->send_signal(pid_, SIGKILL, SignalTarget::group);
         if (death_) {
             const int result = pidfd_send_signal(death_.get(), SIGKILL, SignalTarget::group);
             if (result == 0 || errno == ESRCH) return;
@@ -295,6 +337,7 @@ class ChildProcess {
 
     ::pid_t pid_ = -1;
     Fd death_;
+    Reaper* reaper_ = nullptr;  // If it is not this process's own child.
     std::optional<ExitStatus> status_;
 };
 

@@ -41,9 +41,14 @@ inline std::exception_ptr timeout_of(const WorkerHandle& worker, const RemoteTas
         " s; its worker process " + std::to_string(worker.process.pid()) + " was killed"));
 }
 
-/// `program` is the one that the options name, if they do.
+inline std::string other_build(const std::string& program) {
+    return "muster: " + program +
+           " is another build than this program, so functions lie elsewhere in it; build both from "
+           "the same sources in one go";
+}
+
 inline std::string missing_guard(const std::string& program) {
-    if (program.empty())
+    if (program == os::own_executable())
         return "muster: a worker process did not reach muster::entry_guard(): make "
                "`muster::entry_guard();` the first statement of main";
     return "muster: " + program +

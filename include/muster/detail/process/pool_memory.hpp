@@ -33,6 +33,7 @@ class PoolMemory {
     PoolMemory()
         : fd_{os::anonymous_memory("muster-pool", reserved_bytes())},
           mapping_{os::Mapping::read_write(fd_, 0, reserved_bytes())} {
+        mapping_.keep_from_copies();
         new (mapping_.data()) PoolPage;
         next_ = align_up(sizeof(PoolPage), page_bytes);
     }

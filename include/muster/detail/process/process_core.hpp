@@ -117,7 +117,7 @@ class ProcessCore : public RemoteOwner {
     }
 
     void free_record(const EncodedCall& call) noexcept override {
-        memory_.free(call.record, call.bytes);
+        if (!inherited()) memory_.free(call.record, call.bytes);
     }
 
     bool await(StateBase& task, const Deadline& deadline) noexcept override {

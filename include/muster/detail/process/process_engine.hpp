@@ -5,7 +5,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstring>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -20,6 +19,7 @@
 
 #include <muster/detail/exit_drain.hpp>
 #include <muster/detail/process/crash_report.hpp>
+#include <muster/detail/process/launchers.hpp>
 #include <muster/detail/process/process_core.hpp>
 #include <muster/detail/process/worker_link.hpp>
 #include <muster/process_pool_options.hpp>
@@ -44,7 +44,7 @@ class ProcessEngine : public ProcessCore {
           most_tasks_{
               options.max_tasks_per_child.value_or((std::numeric_limits<std::size_t>::max)())},
           start_timeout_{options.start_timeout},
-          executable_{std::move(options.executable)},
+          launcher_{inert() ? nullptr : make_launcher(options)},
           initializer_{std::move(options.initializer)} {}
 
     [[nodiscard]] std::size_t max_workers() const noexcept {
@@ -111,6 +111,7 @@ class ProcessEngine : public ProcessCore {
         ExitDrain::withdraw(*this);
         shutdown(true, false);
         join();
+        if (!started_) launcher_.reset();  // Else the manager does that.
         // Of tasks that ended in time, nothing runs or is destroyed after the pool.
         if (tasks_here() == 0) callbacks_.end();
         release_executor();
@@ -155,11 +156,10 @@ class ProcessEngine : public ProcessCore {
 
     void start(const void* executor) override {
         // A worker that is not past its guard would start workers of its own, and so on for ever.
-        if (const WorkerPage* page = own_worker_page(); page && page->guard_passed.load() == 0) {
+        if (inert()) {
             send_to_parent(Packet::Kind::unguarded);
             os::end_process(1);
         }
-        spec_ = spec_for(executable_);
         if (const EncodedCall call = initializer_.encode(memory_, modules_); call.bytes != 0)
             memory_.page().initializer = call.record;
         retain();
@@ -203,16 +203,10 @@ class ProcessEngine : public ProcessCore {
         return checked(options.max_workers);
     }
 
-    static WorkerSpec spec_for(const std::string& executable) {
-        WorkerSpec spec;
-        spec.executable = executable.empty() ? os::own_executable() : executable;
-        spec.arguments = os::own_command_line();
-        if (!executable.empty() && !spec.arguments.empty()) spec.arguments[0] = executable;
-        spec.program = os::loaded_modules()->modules.front()->id();
-        const std::string name = os::process_name();
-        std::copy_n(name.begin(), std::min(name.size(), spec.process_name.size() - 1),
-                    spec.process_name.begin());
-        return spec;
+    /// In a worker that has not reached its guard, a pool does nothing.
+    static bool inert() noexcept {
+        const WorkerPage* const page = own_worker_page();
+        return page && page->guard_passed.load(std::memory_order_seq_cst) == 0;
     }
 
     [[nodiscard]] std::size_t wanted_workers() const noexcept {
@@ -237,6 +231,7 @@ class ProcessEngine : public ProcessCore {
         while (start_workers()) {
             watch_.clear();
             const std::size_t bell = watch_.add(bell_.fd());
+            const std::size_t reports = watch_.add(launcher_->fd());
             for (const auto& worker : dispatcher_.workers) {
                 watch_.add(worker->lifeline.get());
                 watch_.add(worker->process.death_fd());
@@ -250,15 +245,18 @@ class ProcessEngine : public ProcessCore {
             const std::lock_guard held(receiving_);
             receive();
             end_overdue();
+            const bool reported = watch_.ready(reports);
+            if (reported) launcher_->receive();
             for (std::size_t i = 0; i < dispatcher_.workers.size(); ++i) {
-                const bool lifeline = watch_.ready(bell + 1 + 2 * i);
-                const bool death = watch_.ready(bell + 2 + 2 * i);
-                attend(*dispatcher_.workers[i], lifeline, death);
+                const bool lifeline = watch_.ready(reports + 1 + 2 * i);
+                const bool death = watch_.ready(reports + 2 + 2 * i);
+                attend(*dispatcher_.workers[i], lifeline, death || reported);
             }
             const std::lock_guard changing(mutex_);
             std::erase_if(dispatcher_.workers,
                           [](const auto& worker) { return worker->life == Life::ended; });
         }
+        launcher_.reset();
     }
 
     /// Starts what is wanted, or ends all. False when the pool is over.
@@ -274,13 +272,17 @@ class ProcessEngine : public ProcessCore {
                 if (dispatcher_.live() >= wanted_workers()) return true;
             }
             try {
-                auto worker = std::make_unique<WorkerHandle>(memory_, bell_, leader_bell_, spec_);
+                auto worker =
+                    std::make_unique<WorkerHandle>(memory_, bell_, leader_bell_, *launcher_);
                 worker->start_limit = deadline_after(start_timeout_);
                 worker->most_tasks = most_tasks_;
                 const std::lock_guard held(mutex_);
                 respawned_ += dispatcher_.live() < level_ ? 1 : 0;
                 dispatcher_.workers.push_back(std::move(worker));
                 level_ = std::max(level_, dispatcher_.live());
+            } catch (const EntryGuardError&) {
+                break_pool([error = std::current_exception()] { return error; });
+                return true;
             } catch (const std::exception& error) {
                 if (cannot_start(error.what())) return true;
             }
@@ -395,11 +397,8 @@ class ProcessEngine : public ProcessCore {
                 guard_missed();
                 break;
             case Packet::Kind::other_build:
-                break_pool([executable = spec_.executable] {
-                    return std::make_exception_ptr(EntryGuardError(
-                        "muster: " + executable +
-                        " is another build than this program, so functions lie elsewhere in it; "
-                        "build both from the same sources in one go"));
+                break_pool([program = launcher_->program()] {
+                    return std::make_exception_ptr(EntryGuardError(other_build(program)));
                 });
                 break;
             case Packet::Kind::initializer_failed:
@@ -414,7 +413,7 @@ class ProcessEngine : public ProcessCore {
     }
 
     void guard_missed() {
-        break_pool([program = executable_] {
+        break_pool([program = launcher_->program()] {
             return std::make_exception_ptr(EntryGuardError(missing_guard(program)));
         });
     }
@@ -479,10 +478,9 @@ class ProcessEngine : public ProcessCore {
     std::atomic<std::size_t> max_workers_;
     const std::size_t most_tasks_;
     const std::chrono::nanoseconds start_timeout_;
-    const std::string executable_;
+    std::unique_ptr<Launcher> launcher_;
     const ProcessInitializer initializer_;
     const std::uint64_t generation_ = os::fork_generation();
-    WorkerSpec spec_;
     std::atomic<bool> quitting_{false};
 
     // Under mutex_.

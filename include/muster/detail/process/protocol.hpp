@@ -93,10 +93,17 @@ constexpr std::uint64_t claim_word(std::uint64_t number, Claim claim) noexcept {
 /// What a worker is doing, for the message if it dies there.
 enum class Stage : std::uint32_t { decoding, running, encoding };
 
+enum class WorkerRole : std::uint32_t {
+    worker,       ///< Ends by `std::exit`.
+    copy,         ///< A copy of the program as it was: ends without its exit handlers.
+    fork_server,  ///< Runs no task; workers are copies of it.
+};
+
 struct WorkerPage {
     std::uint64_t magic = protocol_magic;
     std::array<std::byte, 16> nonce{};
-    std::int64_t parent_pid = 0;
+    std::int64_t parent_pid = 0;  ///< 0: who made it sees to its end itself.
+    WorkerRole role = WorkerRole::worker;
     Offset task_ring = 0;  ///< In the pool's memory.
     std::uint64_t pool_bytes = 0;
     std::uint64_t worker_bytes = 0;

@@ -23,8 +23,8 @@ namespace muster::detail {
 /// pages are warm. The parent says when it has read one.
 class LargeResults {
   public:
-    LargeResults(WorkerPage& page, std::byte* memory, std::size_t bytes) noexcept
-        : page_{page}, memory_{memory}, end_{bytes} {}
+    LargeResults(WorkerPage& page, int fd, std::byte* memory, std::size_t bytes) noexcept
+        : page_{page}, fd_{fd}, memory_{memory}, end_{bytes} {}
 
     /// A slot with room for `size` bytes, which is marked as in use.
     /// **Throws**: `std::bad_alloc` beyond the machine's memory.
@@ -42,7 +42,7 @@ class LargeResults {
                 os::yield();  // All are being read. The parent goes on reading.
         }
         if (blocks_[best].capacity < size) {
-            os::discard(static_cast<int>(memory_fd), blocks_[best].offset, blocks_[best].capacity);
+            os::discard(fd_, blocks_[best].offset, blocks_[best].capacity);
             blocks_[best] = {};
             const std::size_t capacity = std::bit_ceil(size);
             if (capacity < size || capacity > end_ - next_) throw std::bad_alloc();
@@ -64,7 +64,6 @@ class LargeResults {
     }
 
   private:
-    static constexpr int memory_fd = 4;  // Inherited::worker_memory
     static constexpr std::size_t most_cached = std::size_t{256} << 20;
 
     struct Block {
@@ -83,10 +82,11 @@ class LargeResults {
     void drop_free_pages() noexcept {
         for (std::size_t i = 0; i < large_slots; ++i)
             if (page_.large_in_use[i].load(std::memory_order_acquire) == 0)
-                os::discard(memory_fd, blocks_[i].offset, blocks_[i].capacity);
+                os::discard(fd_, blocks_[i].offset, blocks_[i].capacity);
     }
 
     WorkerPage& page_;
+    int fd_;
     std::byte* memory_;
     std::size_t next_ = large_results_offset;
     std::size_t end_;

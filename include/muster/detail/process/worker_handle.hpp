@@ -19,10 +19,10 @@
 #include <vector>
 
 #include <muster/detail/os.hpp>
+#include <muster/detail/process/launcher.hpp>
 #include <muster/detail/process/pool_memory.hpp>
 #include <muster/detail/process/protocol.hpp>
 #include <muster/detail/process/remote_task.hpp>
-#include <muster/detail/process/worker_link.hpp>
 
 namespace muster::detail {
 
@@ -48,14 +48,6 @@ struct ReceivedResult {
 /// A worker did what no worker does: its memory was overwritten.
 struct CorruptWorker {};
 
-/// How to start the pool's workers.
-struct WorkerSpec {
-    std::string executable;
-    std::vector<std::string> arguments;
-    std::array<char, 64> process_name{};
-    os::ModuleId program;
-};
-
 /// The parent's end of one worker process: its channel, and which tasks it was handed.
 ///
 /// Thread safety: none. The engine's lock guards the tasks; its receiving lock the results.
@@ -68,33 +60,25 @@ struct WorkerHandle {
     /// | leaving  | no         | no                 | ended: it was told to go, or is killed    |
     enum class Life { starting, ready, retiring, leaving, ended };
 
-    /// Starts the process. **Throws** `std::system_error`.
+    /// Starts the process. **Throws** what the launcher throws.
     WorkerHandle(PoolMemory& pool, const os::Bell& bell, const os::Bell& leader_bell,
-                 const WorkerSpec& spec)
+                 Launcher& launcher)
         : pool_{pool},
           worker_bytes_{reserved_bytes()},
           ring_offset_{pool.allocate(sizeof(TaskRing))},
           ring_{*new(pool.place(ring_offset_)) TaskRing} {
         const os::Fd memory = os::anonymous_memory("muster-worker", worker_bytes_);
         memory_ = os::Mapping::read_write(memory, 0, worker_bytes_);
+        memory_.keep_from_copies();
         auto& page = *new (memory_.data()) WorkerPage;
         page.nonce = os::random_nonce();
-        page.parent_pid = os::own_process_id();
         page.task_ring = ring_offset_;
         page.pool_bytes = pool.bytes();
         page.worker_bytes = worker_bytes_;
-        page.process_name = spec.process_name;
-        page.program_id_size = static_cast<std::uint32_t>(spec.program.bytes.size());
-        std::copy(spec.program.bytes.begin(), spec.program.bytes.end(), page.program_id.begin());
-
         auto [ours, theirs] = os::socket_pair();
-        lifeline = std::move(ours);
-        process = os::ChildProcess::start(
-            {.executable = spec.executable,
-             .arguments = spec.arguments,
-             .extra_environment = {std::string(worker_variable) + "=" + to_hex(page.nonce)},
-             .inherited = {theirs.get(), memory.get(), pool.fd().get(), bell.fd(),
-                           leader_bell.fd()}});
+        lifeline = os::PrivateFd(std::move(ours));
+        process = launcher.start(
+            page, {theirs.get(), memory.get(), pool.fd().get(), bell.fd(), leader_bell.fd()});
     }
     WorkerHandle(const WorkerHandle&) = delete;
     WorkerHandle& operator=(const WorkerHandle&) = delete;
@@ -300,7 +284,7 @@ struct WorkerHandle {
     }
 
     os::ChildProcess process;
-    os::Fd lifeline;
+    os::PrivateFd lifeline;
     Life life = Life::starting;
     Deadline start_limit;
     std::size_t in_flight = 0;

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -16,8 +18,14 @@
 /// How a process knows that it is a worker: by what it inherited, never by its command line.
 namespace muster::detail {
 
-/// Where a worker finds what it inherits.
-enum class Inherited : int { lifeline = 3, worker_memory, pool_memory, bell, leader_bell };
+/// What a worker inherits, in this order.
+enum class Inherited : std::size_t { lifeline, worker_memory, pool_memory, bell, leader_bell };
+
+/// The descriptors of a worker, by `Inherited`.
+using WorkerFds = std::array<int, 5>;
+
+/// Where a worker that was started afresh finds them.
+inline constexpr WorkerFds spawned_fds{3, 4, 5, 6, 7};
 
 inline constexpr const char* worker_variable = "MUSTER_WORKER";
 
@@ -31,40 +39,75 @@ inline std::string to_hex(const std::array<std::byte, 16>& bytes) {
     return text;
 }
 
-/// This process's page of the memory shared with its parent; null in an ordinary process.
+/// What the environment tells a worker: the number in its memory, and the descriptors.
+inline std::string worker_identity(const std::array<std::byte, 16>& nonce, const WorkerFds& fds) {
+    std::string text = to_hex(nonce);
+    for (const int fd : fds) text += ' ' + std::to_string(fd);
+    return text;
+}
+
+/// A worker's end of what connects it to its parent; without a page in an ordinary process.
+struct WorkerLink {
+    WorkerPage* page = nullptr;
+    WorkerFds fds{};
+
+    [[nodiscard]] int fd(Inherited which) const noexcept {
+        return fds[static_cast<std::size_t>(which)];
+    }
+};
+
+/// The link of this process.
 ///
 /// The environment variable alone proves nothing, since programs that a worker starts inherit it: the
 /// descriptor must hold a memory with the same random number in it.
-inline WorkerPage* find_worker_page() noexcept {
+inline WorkerLink find_worker_link() noexcept {
     try {
-        const char* const nonce = std::getenv(worker_variable);
-        if (!nonce) return nullptr;
-        const int memory = static_cast<int>(Inherited::worker_memory);
+        const char* const identity = std::getenv(worker_variable);
+        if (!identity) return {};
+        WorkerLink link;
+        const char* text = identity + std::strcspn(identity, " ");
+        for (int& fd : link.fds) {
+            char* end = nullptr;
+            fd = static_cast<int>(std::strtol(text, &end, 10));
+            if (end == text) return {};
+            text = end;
+        }
+        const int memory = link.fd(Inherited::worker_memory);
         std::array<std::byte, sizeof(std::uint64_t) + 16> head{};
-        if (!os::read_at_start(memory, head)) return nullptr;
+        if (!os::read_at_start(memory, head)) return {};
         std::uint64_t magic = 0;
         std::array<std::byte, 16> inside{};
         std::memcpy(&magic, head.data(), sizeof magic);
         std::memcpy(inside.data(), head.data() + sizeof magic, inside.size());
-        if (magic != protocol_magic || to_hex(inside) != nonce) return nullptr;
-        for (const Inherited fd : {Inherited::lifeline, Inherited::worker_memory,
-                                   Inherited::pool_memory, Inherited::bell, Inherited::leader_bell})
-            os::keep_from_children(static_cast<int>(fd));
+        if (magic != protocol_magic || worker_identity(inside, link.fds) != identity) return {};
+        for (const int fd : link.fds) os::keep_from_children(fd);
         // Kept to the end of the process: who asks once more gets the same page.
-        static os::Mapping& mapping =
-            *new os::Mapping(os::Mapping::read_write(memory, 0, result_ring_offset));
-        return reinterpret_cast<WorkerPage*>(mapping.data());
+        auto& mapping = *new os::Mapping(os::Mapping::read_write(memory, 0, result_ring_offset));
+        link.page = reinterpret_cast<WorkerPage*>(mapping.data());
+        return link;
     } catch (...) {
-        return nullptr;
+        return {};
     }
 }
 
-/// As `find_worker_page`, looked up once. Each shared library may have its own copy of the answer:
-/// it comes from the system and is the same.
-inline WorkerPage* own_worker_page() noexcept {
-    static WorkerPage* const page = find_worker_page();
-    return page;
+/// As `find_worker_link`, looked up once in this process and once in each copy of it. Each shared
+/// library may have its own copy of the answer: it comes from the system and is the same.
+inline const WorkerLink& own_worker_link() noexcept {
+    struct Known {
+        std::uint64_t generation;
+        WorkerLink link;
+    };
+    static std::atomic<const Known*> known{nullptr};
+    const std::uint64_t generation = os::fork_generation();
+    const Known* found = known.load(std::memory_order_acquire);
+    if (!found || found->generation != generation) {
+        found = new Known{generation, find_worker_link()};
+        known.store(found, std::memory_order_release);
+    }
+    return found->link;
 }
+
+inline WorkerPage* own_worker_page() noexcept { return own_worker_link().page; }
 
 /// Tells the parent why this worker cannot serve. Best effort: the parent may be gone.
 inline void send_to_parent(Packet::Kind kind, std::string_view text = {}) noexcept {
@@ -73,7 +116,7 @@ inline void send_to_parent(Packet::Kind kind, std::string_view text = {}) noexce
     packet.text_size = static_cast<std::uint32_t>(std::min(text.size(), packet.text.size()));
     std::copy_n(text.data(), packet.text_size, packet.text.data());
     try {
-        (void)os::send_packet(static_cast<int>(Inherited::lifeline),
+        (void)os::send_packet(own_worker_link().fd(Inherited::lifeline),
                               std::as_bytes(std::span(&packet, 1)));
     } catch (...) {  // Then the parent sees the end of this process, which says less.
     }

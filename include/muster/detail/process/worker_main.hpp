@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <iostream>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -27,19 +30,22 @@ namespace muster::detail {
 /// A worker process: runs what its parent hands out, until there is no more or no parent.
 class WorkerMain {
   public:
-    explicit WorkerMain(WorkerPage& page)
-        : page_{page},
+    explicit WorkerMain(const WorkerLink& link)
+        : link_{link},
+          page_{*link.page},
           pool_memory_{
-              os::Mapping::read_only(static_cast<int>(Inherited::pool_memory), 0, page.pool_bytes)},
-          worker_memory_{os::Mapping::read_write(static_cast<int>(Inherited::worker_memory), 0,
-                                                 page.worker_bytes)},
-          bell_{os::Fd(static_cast<int>(Inherited::bell))},
-          leader_bell_{os::Fd(static_cast<int>(Inherited::leader_bell))},
-          ring_{at<TaskRing>(page.task_ring)},
+              os::Mapping::read_only(link.fd(Inherited::pool_memory), 0, page_.pool_bytes)},
+          worker_memory_{
+              os::Mapping::read_write(link.fd(Inherited::worker_memory), 0, page_.worker_bytes)},
+          bell_{os::Fd(link.fd(Inherited::bell))},
+          leader_bell_{os::Fd(link.fd(Inherited::leader_bell))},
+          ring_{at<TaskRing>(page_.task_ring)},
           modules_{pool_memory_.data()},
-          large_{page, worker_memory_.data(), page.worker_bytes},
+          large_{page_, link.fd(Inherited::worker_memory), worker_memory_.data(),
+                 page_.worker_bytes},
           result_{large_},
-          results_{page, worker_memory_.data() + result_ring_offset, pool(), bell_, leader_bell_} {}
+          results_{page_, worker_memory_.data() + result_ring_offset, pool(), bell_, leader_bell_} {
+    }
 
     /// Serves. Returns when the parent says that no further task comes.
     void serve() {
@@ -160,7 +166,7 @@ class WorkerMain {
         std::thread([this] {
             Packet packet;
             try {
-                while (os::receive_packet(static_cast<int>(Inherited::lifeline),
+                while (os::receive_packet(link_.fd(Inherited::lifeline),
                                           std::as_writable_bytes(std::span(&packet, 1)))) {
                     if (packet.kind == Packet::Kind::stop) request_stop(packet.id);
                 }
@@ -183,6 +189,7 @@ class WorkerMain {
             .count();
     }
 
+    const WorkerLink& link_;
     WorkerPage& page_;
     os::Mapping pool_memory_;
     os::Mapping worker_memory_;
@@ -205,20 +212,61 @@ inline bool same_program(const WorkerPage& page) {
            std::memcmp(id.bytes.data(), page.program_id.data(), id.bytes.size()) == 0;
 }
 
+/// What was printed and waits in a buffer.
+inline void flush_streams() {
+    std::cout.flush();
+    std::clog.flush();
+    (void)std::fflush(nullptr);
+}
+
+/// Runs tasks until the parent has no more, and ends the process.
+[[noreturn]] inline void serve_tasks() {
+    const WorkerLink& link = own_worker_link();
+    // A copy has the name that it had before.
+    if (link.page->process_name[0] != '\0') os::set_process_name(link.page->process_name.data());
+    // Never destroyed: destructors that run at exit may still be asked about the worker, and the
+    // thread that watches the parent lives as long as the process.
+    auto& worker = *new WorkerMain(link);
+    worker.serve();
+    if (link.page->role == WorkerRole::worker) std::exit(EXIT_SUCCESS);
+    flush_streams();
+    os::end_process(EXIT_SUCCESS);
+}
+
+/// Makes copies of this process, which serve, until the other end of the socket is closed.
+[[noreturn]] inline void serve_forks(int control) {
+    const WorkerFds fds = os::ForkLoop(control).serve();
+    try {
+        std::array<std::byte, sizeof(std::uint64_t) + 16> head{};
+        std::array<std::byte, 16> nonce{};
+        if (!os::read_at_start(fds[static_cast<std::size_t>(Inherited::worker_memory)], head))
+            os::end_process(1);
+        std::memcpy(nonce.data(), head.data() + sizeof(std::uint64_t), nonce.size());
+        os::set_environment(worker_variable, worker_identity(nonce, fds));
+        WorkerPage* const page = own_worker_page();
+        if (!page) os::end_process(1);
+        page->guard_passed.store(1, std::memory_order_seq_cst);
+        os::allow_background_output();
+        serve_tasks();
+    } catch (...) {  // No memory, or no descriptor. The parent sees the end of this process.
+        os::end_process(1);
+    }
+}
+
 /// Serves the parent and ends the process.
-[[noreturn]] inline void serve_parent(WorkerPage& page) {
-    page.guard_passed.store(1, std::memory_order_seq_cst);
+[[noreturn]] inline void serve_parent() {
+    const WorkerLink& link = own_worker_link();
+    link.page->guard_passed.store(1, std::memory_order_seq_cst);
     os::allow_background_output();
-    os::set_process_name(page.process_name.data());
-    if (!same_program(page)) {
+    if (!same_program(*link.page)) {
         send_to_parent(Packet::Kind::other_build);
         os::end_process(1);
     }
-    // Never destroyed: destructors that run at exit may still be asked about the worker, and the
-    // thread that watches the parent lives as long as the process.
-    auto& worker = *new WorkerMain(page);
-    worker.serve();
-    std::exit(EXIT_SUCCESS);
+    if (link.page->role == WorkerRole::fork_server) {
+        send_to_parent(Packet::Kind::ready);
+        serve_forks(link.fd(Inherited::lifeline));
+    }
+    serve_tasks();
 }
 
 }  // namespace muster::detail

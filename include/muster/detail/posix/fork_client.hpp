@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <dirent.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <system_error>
+#include <utility>
+
+#include <muster/detail/posix/fork_server.hpp>
+#include <muster/detail/posix/kept_from_copies.hpp>
+#include <muster/detail/posix/lifeline.hpp>
+#include <muster/detail/posix/process.hpp>
+
+namespace muster::detail::posix {
+
+/// This side of a `ForkLoop`: has copies of another process made, and hears of their ends.
+///
+/// Thread safety: `send_signal`; the rest in one thread at a time.
+class ForkClient final : public Reaper {
+  public:
+    /// `server` serves the other end of `control`.
+    ForkClient(PrivateFd control, ChildProcess server)
+        : control_{std::move(control)}, server_{std::move(server)} {}
+    ForkClient(const ForkClient&) = delete;
+    ForkClient& operator=(const ForkClient&) = delete;
+    ~ForkClient() {
+        control_ = {};  // At which the server ends.
+        if (!server_.wait_exit(std::chrono::steady_clock::now() + std::chrono::seconds(1))) {
+            server_.kill_group();
+            (void)server_.wait_exit();
+        }
+    }
+
+    /// Copies this process as it is now; `serve(socket)` is what the copy does.
+    /// Throws: `std::system_error`.
+    template <typename Serve>
+    static std::unique_ptr<ForkClient> copy_this_process(Serve serve) {
+        auto [ours, theirs] = socket_pair();
+        PrivateFd control(std::move(ours));
+        const ::pid_t pid = check(MUSTER_SYSCALL(fork)(), "fork");
+        if (pid == 0) {
+            (void)MUSTER_SYSCALL(setpgid)(0, 0);
+            serve(theirs.get());
+            MUSTER_SYSCALL(_exit)(0);
+        }
+        (void)MUSTER_SYSCALL(setpgid)(pid, pid);
+        return std::make_unique<ForkClient>(std::move(control), ChildProcess::adopt(pid));
+    }
+
+    /// Readable when there is something to `receive`, or the server is gone.
+    [[nodiscard]] int fd() const noexcept { return control_.get(); }
+    [[nodiscard]] bool gone() const noexcept override { return gone_; }
+
+    /// Has a copy made, which gets the descriptors.
+    /// Throws: `std::system_error`.
+    ChildProcess start(const HandedFds& fds) {
+        const ForkRequest request;
+        if (send_with_fds(control_.get(), std::as_bytes(std::span(&request, 1)), fds) == -1) {
+            gone_ = gone_ || errno == EPIPE || errno == ECONNRESET;
+            throw_errno("the process that is to be copied");
+        }
+        for (;;) {
+            std::optional<Received> received = next(0);
+            if (!received) throw_error(ECONNRESET, "the process that is to be copied has ended");
+            const ForkReport& report = received->report;
+            if (report.kind == ForkReport::Kind::failed) throw_error(report.value, "fork");
+            if (report.kind == ForkReport::Kind::started) {
+                ended_.erase(report.pid);
+                return ChildProcess::adopt(report.pid, std::move(received->pidfd), *this);
+            }
+            keep(report);
+        }
+    }
+
+    /// Takes in what the server has reported.
+    void receive() noexcept {
+        while (const std::optional<Received> received = next(MSG_DONTWAIT)) keep(received->report);
+    }
+
+    std::optional<ExitStatus> take_status(::pid_t pid) noexcept override {
+        const auto entry = ended_.find(pid);
+        if (entry == ended_.end()) return std::nullopt;
+        return ended_.extract(entry).mapped();
+    }
+
+    void send_signal(::pid_t pid, int signal, SignalTarget target) noexcept override {
+        const ForkRequest request{target == SignalTarget::group ? ForkRequest::Kind::signal_group
+                                                                : ForkRequest::Kind::signal,
+                                  pid, signal};
+        (void)send_with_fds(control_.get(), std::as_bytes(std::span(&request, 1)), {});
+    }
+
+  private:
+    struct Received {
+        ForkReport report;
+        Fd pidfd;
+    };
+
+    std::optional<Received> next(int flags) noexcept {
+        Received received;
+        HandedFds fds{};
+        const ::ssize_t size = receive_with_fds(
+            control_.get(), std::as_writable_bytes(std::span(&received.report, 1)), fds, flags);
+        if (size == 0 || (size == -1 && errno == ECONNRESET)) gone_ = true;
+        if (size != static_cast<::ssize_t>(sizeof received.report)) return std::nullopt;
+        received.pidfd = Fd{fds[0]};
+        return received;
+    }
+
+    void keep(const ForkReport& report) noexcept {
+        ended_[report.pid] = report.kind == ForkReport::Kind::left
+                                 ? ExitStatus{.exit_code = report.value}
+                                 : ExitStatus{.signal = report.value};
+    }
+
+    PrivateFd control_;
+    ChildProcess server_;
+    std::map<::pid_t, ExitStatus> ended_;
+    bool gone_ = false;
+};
+
+/// How many threads this process has.
+inline std::size_t thread_count() {
+    const std::unique_ptr<::DIR, int (*)(::DIR*)> tasks(::opendir("/proc/self/task"), &::closedir);
+    if (!tasks) throw_errno("opendir /proc/self/task");
+    std::size_t count = 0;
+    while (const ::dirent* const entry = ::readdir(tasks.get()))
+        if (entry->d_name[0] != '.') ++count;
+    return count;
+}
+
+}  // namespace muster::detail::posix

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <string>
+
+#include <muster/detail/os.hpp>
+#include <muster/detail/process/protocol.hpp>
+#include <muster/detail/process/worker_link.hpp>
+
+namespace muster::detail {
+
+/// How worker processes come to be. Used by one thread at a time.
+class Launcher {
+  public:
+    Launcher() = default;
+    Launcher(const Launcher&) = delete;
+    Launcher& operator=(const Launcher&) = delete;
+    virtual ~Launcher() = default;
+
+    /// Starts a worker, which finds `page` in the memory it inherits.
+    /// **Throws**: `std::system_error`.
+    virtual os::ChildProcess start(WorkerPage& page, const WorkerFds& fds) = 0;
+
+    /// Readable when `receive` has something to do; -1: never.
+    [[nodiscard]] virtual int fd() const noexcept { return -1; }
+
+    /// Takes in what was told of workers that ended.
+    virtual void receive() noexcept {}
+
+    /// The file that workers are started from.
+    [[nodiscard]] virtual std::string program() const { return os::own_executable(); }
+};
+
+}  // namespace muster::detail
