@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The main of every test program. Workers are this same program, so they enter before doctest does.
+// No handlers of signals: workers that are copies of a test would report their crash as the test's.
 #define DOCTEST_CONFIG_IMPLEMENT
+#define DOCTEST_CONFIG_NO_POSIX_SIGNALS
 #include <doctest/doctest.h>
 
 #include <muster/entry_guard.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // Everything that can go wrong, at every stage of a task's way, costs one future at most.
 #include <muster/process_pool_executor.hpp>
 
@@ -11,12 +11,13 @@
 #include <vector>
 
 #include "process/bomb.hpp"
+#include "support/process_pool.hpp"
 #include "support/program.hpp"
 
 namespace {
 
 using muster::Future;
-using muster::ProcessPoolExecutor;
+using ProcessPoolExecutor = muster::test::ProcessPool;
 using muster::test::Bomb;
 using muster::test::Program;
 using muster::test::say;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // No worker outlives its parent, however the parent ends.
 #include <muster/process_pool_executor.hpp>
 
@@ -11,12 +11,13 @@
 #include <thread>
 #include <vector>
 
+#include "support/process_pool.hpp"
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
 namespace {
 
-using muster::ProcessPoolExecutor;
+using ProcessPoolExecutor = muster::test::ProcessPool;
 using muster::test::argument_of_program;
 using muster::test::Program;
 using muster::test::say;

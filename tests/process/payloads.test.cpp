@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // Large arguments and results, and many of them.
 #include <muster/process_pool_executor.hpp>
 
@@ -17,12 +17,13 @@
 #include <thread>
 #include <vector>
 
+#include "support/process_pool.hpp"
 #include "support/task_gate.hpp"
 
 namespace {
 
 using muster::Future;
-using muster::ProcessPoolExecutor;
+using ProcessPoolExecutor = muster::test::ProcessPool;
 using muster::test::TaskGate;
 using Bytes = std::vector<unsigned char>;
 

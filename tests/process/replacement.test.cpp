@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // Workers that end are replaced, unless none can start; and nothing of any of them is left behind.
 #include <muster/process_pool_executor.hpp>
 
@@ -19,12 +19,13 @@
 #include <vector>
 
 #include "posix/descriptors.hpp"
+#include "support/process_pool.hpp"
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
 namespace {
 
-using muster::ProcessPoolExecutor;
+using ProcessPoolExecutor = muster::test::ProcessPool;
 using muster::test::children_of;
 using muster::test::open_descriptors;
 using muster::test::TaskGate;
@@ -115,6 +116,11 @@ TEST_CASE("workers that end three times before they are ready break the pool, wh
 }
 
 TEST_CASE("a program that cannot be started breaks the pool, which names it") {
+    if (muster::test::tested_start_method() == muster::StartMethod::fork) {
+        CHECK_THROWS_AS(ProcessPoolExecutor({.executable = "/nowhere/at/all"}),
+                        std::invalid_argument);
+        return;
+    }
     ProcessPoolExecutor pool({.max_workers = 1, .executable = "/nowhere/at/all"});
     const std::string message =
         message_of<muster::BrokenProcessPool>(pool.submit([] { return 1; }));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // Cancelling, stopping, callbacks, posting and counting in process pools.
 #include <muster/process_pool_executor.hpp>
 
@@ -23,13 +23,14 @@
 #include <vector>
 
 #include "support/event.hpp"
+#include "support/process_pool.hpp"
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
 namespace {
 
 using muster::Future;
-using muster::ProcessPoolExecutor;
+using ProcessPoolExecutor = muster::test::ProcessPool;
 using muster::StopToken;
 using muster::test::Event;
 using muster::test::TaskGate;

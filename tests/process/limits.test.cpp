@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency timeout=120 start_methods
+// What ends a task before it ends by itself, and what is done about tasks that failed.
+#include <muster/process_pool_executor.hpp>
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "posix/descriptors.hpp"
+#include "support/process_pool.hpp"
+#include "support/program.hpp"
+#include "support/task_gate.hpp"
+
+namespace {
+
+using ProcessPoolExecutor = muster::test::ProcessPool;
+using muster::test::TaskGate;
+using namespace std::chrono_literals;
+
+[[noreturn]] void run_for_ever() {
+    for (;;) ::pause();
+}
+int own_pid() { return static_cast<int>(::getpid()); }
+
+/// A file that counts the attempts made.
+class Attempts {
+  public:
+    Attempts() {
+        char name[] = "/tmp/muster-attempts-XXXXXX";
+        ::close(::mkstemp(name));
+        path_ = name;
+    }
+    Attempts(const Attempts&) = delete;
+    Attempts& operator=(const Attempts&) = delete;
+    ~Attempts() { std::filesystem::remove(path_); }
+
+    [[nodiscard]] const std::string& path() const { return path_; }
+    [[nodiscard]] std::uintmax_t made() const { return std::filesystem::file_size(path_); }
+
+    /// For tasks: counts one more, and returns which it is.
+    static int next(const std::string& path) {
+        std::ofstream(path, std::ios::app) << '.' << std::flush;
+        return static_cast<int>(std::filesystem::file_size(path));
+    }
+
+  private:
+    std::string path_;
+};
+
+}  // namespace
+
+TEST_CASE("a task past its time limit is killed, its future has TaskTimeout and others run on") {
+    ProcessPoolExecutor pool(2);
+    auto endless = pool.submit({.name = "endless", .timeout = 50ms}, run_for_ever);
+    std::vector<muster::Future<int>> others;
+    for (int i = 0; i < 20; ++i) others.push_back(pool.submit(own_pid));
+    REQUIRE(endless.wait_for(30s));
+    try {
+        endless.result();
+        FAIL("no error");
+    } catch (const muster::TaskTimeout& error) {
+        CHECK(
+            std::string(error.what()).find("task 'endless' ran longer than its timeout of 0.05") !=
+            std::string::npos);
+    }
+    for (auto& other : others) CHECK(other.result() > 0);
+    pool.wait_idle();
+    const auto stats = pool.stats();
+    CHECK(stats.timed_out == 1);
+    CHECK(stats.completed == 20);
+    CHECK(stats.failed == 0);
+    CHECK(stats.crashed == 0);
+    CHECK(stats.running == 0);
+    CHECK(stats.pending == 0);
+}
+
+TEST_CASE("a time limit counts from the task's start, not while it waits") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+    auto first = pool.submit(TaskGate::pass, gate.path(), 'a');
+    (void)gate.arrival();
+    auto second = pool.submit({.timeout = 2s}, [] { return 1; });
+    CHECK_FALSE(second.wait_for(2500ms));
+    gate.open();
+    CHECK(second.result() == 1);
+}
+
+TEST_CASE("a result that was sent before the time was over is not lost") {
+    ProcessPoolExecutor pool(1);
+    auto task = pool.submit({.timeout = 100ms}, [] { return 7; });
+    ::usleep(300'000);  // Nobody waits for it meanwhile.
+    CHECK(task.result() == 7);
+    CHECK(pool.submit({.timeout = 24h * 365 * 200}, [] { return 8; }).result() == 8);
+}
+
+TEST_CASE("kill ends a running task, and its future is cancelled") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+    auto task = pool.submit(TaskGate::pass, gate.path(), 'a');
+    (void)gate.arrival();
+    auto next = pool.submit(own_pid);
+
+    CHECK(task.kill());
+
+    CHECK(task.done());
+    CHECK(task.cancelled());
+    CHECK_THROWS_AS(task.result(), muster::CancelledError);
+    CHECK(task.kill());
+    CHECK(next.result() > 0);
+    CHECK_FALSE(next.kill());
+    pool.wait_idle();
+    CHECK(pool.stats().cancelled == 1);
+    CHECK(pool.stats().crashed == 0);
+}
+
+TEST_CASE("kill cancels a task that has not begun, and its worker lives on") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+    auto first = pool.submit(
+        [](const std::string& path) {
+            TaskGate::pass(path, 'a');
+            return own_pid();
+        },
+        gate.path());
+    (void)gate.arrival();
+    auto second = pool.submit(own_pid);
+    CHECK(second.kill());
+    CHECK(second.cancelled());
+    gate.open();
+    CHECK(first.result() == pool.submit(own_pid).result());
+}
+
+TEST_CASE("a task is tried again after an exception, a crash and a time-out") {
+    ProcessPoolExecutor pool(2);
+    const Attempts attempts;
+    auto task = pool.submit(
+        {.timeout = 200ms, .retries = 3, .retry_delay = 1ms},
+        [](const std::string& path) {
+            const int attempt = Attempts::next(path);
+            if (attempt == 1) throw std::runtime_error("the first");
+            if (attempt == 2) ::raise(SIGKILL);
+            if (attempt == 3) run_for_ever();
+            return attempt;
+        },
+        attempts.path());
+    REQUIRE(task.wait_for(30s));
+    CHECK(task.result() == 4);
+    CHECK(attempts.made() == 4);
+    pool.wait_idle();
+    const auto stats = pool.stats();
+    CHECK(stats.retried == 3);
+    CHECK(stats.completed == 1);
+    CHECK(stats.failed == 0);
+    CHECK(stats.timed_out == 0);
+}
+
+TEST_CASE("the last attempt's error is the task's") {
+    ProcessPoolExecutor pool(1);
+    const Attempts attempts;
+    auto task = pool.submit(
+        {.retries = 2},
+        [](const std::string& path) {
+            throw std::out_of_range("attempt " + std::to_string(Attempts::next(path)));
+        },
+        attempts.path());
+    CHECK_THROWS_WITH_AS(task.result(), "attempt 3", std::out_of_range);
+    CHECK(attempts.made() == 3);
+}
+
+TEST_CASE("a task that waits for its next attempt can be cancelled") {
+    ProcessPoolExecutor pool(1);
+    auto task = pool.submit({.retries = 1, .retry_delay = 1h}, [] { throw 1; });
+    while (pool.stats().retried == 0) std::this_thread::yield();
+    CHECK_FALSE(task.done());
+    CHECK(task.cancel());
+    CHECK(pool.wait_idle_for(30s));
+}
+
+TEST_CASE("arguments that cannot be copied allow no retries, and nothing is lost") {
+    ProcessPoolExecutor pool(1);
+    CHECK_THROWS_AS(
+        (void)pool.submit(
+            {.retries = 1}, [](std::unique_ptr<int> p) { return *p; }, std::make_unique<int>(1)),
+        std::invalid_argument);
+    CHECK(
+        pool.submit([](std::unique_ptr<int> p) { return *p; }, std::make_unique<int>(2)).result() ==
+        2);
+    CHECK(pool.wait_idle_for(30s));
+}
+
+TEST_CASE("a higher priority goes before what a worker was handed already") {
+    ProcessPoolExecutor pool(1);
+    for (int i = 0; i < 100; ++i) pool.submit([] {}).result();  // Now much is handed out ahead.
+    TaskGate gate;
+    auto first = pool.submit(TaskGate::pass, gate.path(), 'a');
+    (void)gate.arrival();
+    const Attempts order;
+    std::vector<muster::Future<int>> low;
+    std::vector<muster::Future<int>> high;
+    for (int i = 0; i < 300; ++i) low.push_back(pool.submit(Attempts::next, order.path()));
+    for (int i = 0; i < 300; ++i)
+        high.push_back(pool.submit({.priority = i % 3 + 1}, Attempts::next, order.path()));
+    gate.open();
+    std::vector<int> places;
+    for (int priority = 3; priority > 0; --priority)
+        for (std::size_t i = 0; i < high.size(); ++i)
+            if (static_cast<int>(i) % 3 + 1 == priority) places.push_back(high[i].result());
+    for (auto& task : low) places.push_back(task.result());
+    for (std::size_t i = 0; i < places.size(); ++i) CHECK(places[i] == static_cast<int>(i) + 1);
+}
+
+TEST_CASE("a worker is replaced after max_tasks_per_child tasks") {
+    CHECK_THROWS_AS(ProcessPoolExecutor({.max_tasks_per_child = 0}), std::invalid_argument);
+    ProcessPoolExecutor pool({.max_workers = 2, .max_tasks_per_child = 3});
+    std::vector<muster::Future<int>> tasks;
+    for (int i = 0; i < 60; ++i) tasks.push_back(pool.submit(own_pid));
+    std::multiset<int> pids;
+    for (auto& task : tasks) pids.insert(task.result());
+    for (const int pid : pids) CHECK(pids.count(pid) <= 3);
+    CHECK(pool.stats().crashed == 0);
+}
+
+TEST_CASE("resize starts more workers at once, and has surplus ones go") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+    std::vector<muster::Future<char>> tasks;
+    for (int i = 0; i < 4; ++i) tasks.push_back(pool.submit(TaskGate::pass, gate.path(), 'a'));
+    (void)gate.arrival();
+    pool.resize(4);
+    for (int i = 0; i < 3; ++i) (void)gate.arrival();
+    CHECK(pool.max_workers() == 4);
+    pool.resize(1);
+    CHECK(pool.max_workers() == 1);
+    auto waits = pool.submit(own_pid);
+    gate.open();
+    for (auto& task : tasks) CHECK(task.result() == 'a');
+    CHECK(waits.result() > 0);
+    for (int i = 0; i < 4000 && pool.stats().pids.size() > 1; ++i) ::usleep(5000);
+    CHECK(pool.stats().pids.size() == 1);
+    CHECK(pool.stats().crashed == 0);
+    CHECK_THROWS_AS(pool.resize(0), std::invalid_argument);
+    CHECK_THROWS_AS(pool.resize(-1), std::invalid_argument);
+}
+
+TEST_CASE("terminate_workers and kill_workers end running and waiting tasks and the pool") {
+    for (const bool politely : {true, false}) {
+        CAPTURE(politely);
+        ProcessPoolExecutor pool(2);
+        TaskGate gate;
+        std::vector<muster::Future<char>> tasks;
+        for (int i = 0; i < 10; ++i) tasks.push_back(pool.submit(TaskGate::pass, gate.path(), 'a'));
+        (void)gate.arrival();
+        (void)gate.arrival();
+        politely ? pool.terminate_workers() : pool.kill_workers();
+        int crashed = 0;
+        int broken = 0;
+        for (auto& task : tasks) {
+            REQUIRE(task.wait_for(30s));
+            try {
+                (void)task.result();
+                FAIL("a task went on");
+            } catch (const muster::WorkerCrashed& error) {
+                CHECK(error.signal() == (politely ? SIGTERM : SIGKILL));
+                ++crashed;
+            } catch (const muster::BrokenProcessPool&) {
+                ++broken;
+            }
+        }
+        CHECK(crashed == 2);
+        CHECK(broken == 8);
+        CHECK_THROWS_AS((void)pool.submit(own_pid), muster::ShutdownError);
+    }
+}
+
+TEST_CASE("every future holds the right outcome where tasks crash, overrun, throw and succeed") {
+    const auto descriptors = muster::test::open_descriptors();
+    {
+        ProcessPoolExecutor pool(2);
+        std::vector<muster::Future<int>> tasks;
+        for (int i = 0; i < 400; ++i)
+            tasks.push_back(pool.submit(
+                {.timeout = 300ms},
+                [](int number) {
+                    if (number % 20 == 3) ::raise(SIGKILL);
+                    if (number % 40 == 5) run_for_ever();
+                    if (number % 20 == 7) throw number;
+                    return number;
+                },
+                i));
+        for (int i = 0; i < 400; ++i) {
+            CAPTURE(i);
+            auto& task = tasks[static_cast<std::size_t>(i)];
+            REQUIRE(task.wait_for(60s));
+            if (i % 20 == 3)
+                CHECK_THROWS_AS(task.result(), muster::WorkerCrashed);
+            else if (i % 40 == 5)
+                CHECK_THROWS_AS(task.result(), muster::TaskTimeout);
+            else if (i % 20 == 7)
+                CHECK_THROWS_AS(task.result(), muster::RemoteError);
+            else
+                CHECK(task.result() == i);
+        }
+    }
+    CHECK(muster::test::children_of().empty());
+    CHECK(muster::test::open_descriptors() == descriptors);
+}
