@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency timeout=120
+// What differs between workers that are started afresh and those that are copies.
+#include <muster/process_pool_executor.hpp>
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <thread>
+
+#include "posix/descriptors.hpp"
+#include "support/program.hpp"
+#include "support/task_gate.hpp"
+
+namespace {
+
+using muster::ProcessPoolExecutor;
+using muster::StartMethod;
+using muster::test::children_of;
+using muster::test::Program;
+
+constexpr StartMethod every_method[] = {StartMethod::spawn, StartMethod::fork,
+                                        StartMethod::forkserver};
+
+int value = 1;  // NOLINT: what workers see of it is the question.
+
+int seen_value() { return value; }
+int own_pid() { return static_cast<int>(::getpid()); }
+
+std::string parent_and_group() {
+    return std::string(::getpgrp() == ::getpid() ? "own group" : "other group") + ", input from " +
+           std::to_string(::getchar());
+}
+
+struct SaysWhenItGoes {
+    ~SaysWhenItGoes() {
+        if (muster::in_worker()) std::fputs("destroyed\n", stdout);
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a fork's workers see the memory as it was when the pool was made, later ones too") {
+    value = 2;
+    for (const StartMethod method : every_method) {
+        const bool copies = method == StartMethod::fork;
+        CAPTURE(static_cast<int>(method));
+        value = 3;
+        ProcessPoolExecutor pool({.max_workers = 1, .start_method = method});
+        value = 4;
+        CHECK(pool.submit(seen_value).result() == (copies ? 3 : 1));
+        CHECK_THROWS_AS(pool.submit([] { ::raise(SIGKILL); }).result(), muster::WorkerCrashed);
+        value = 5;
+        CHECK(pool.submit(seen_value).result() == (copies ? 3 : 1));
+    }
+    value = 1;
+}
+
+TEST_CASE("workers of every start method know that they are, and have a group and no input") {
+    for (const StartMethod method : every_method) {
+        CAPTURE(static_cast<int>(method));
+        ProcessPoolExecutor pool({.max_workers = 1, .start_method = method});
+        CHECK(pool.submit([] { return muster::in_worker(); }).result());
+        CHECK(pool.submit(parent_and_group).result() == "own group, input from -1");
+        CHECK(pool.stats().pids == std::vector<int>{pool.submit(own_pid).result()});
+    }
+    CHECK_FALSE(muster::in_worker());
+}
+
+TEST_CASE("an end's exit code and signal are told for every start method") {
+    for (const StartMethod method : every_method) {
+        CAPTURE(static_cast<int>(method));
+        ProcessPoolExecutor pool({.max_workers = 1, .start_method = method});
+        try {
+            pool.submit([] { std::exit(3); }).result();
+            FAIL("no error");
+        } catch (const muster::WorkerCrashed& error) {
+            CHECK(error.exit_code() == 3);
+            CHECK_FALSE(error.signal().has_value());
+        }
+        try {
+            pool.submit([] { ::raise(SIGSEGV); }).result();
+            FAIL("no error");
+        } catch (const muster::WorkerCrashed& error) {
+            CHECK(error.exit_code() == -SIGSEGV);
+            CHECK(error.signal() == SIGSEGV);
+        }
+    }
+}
+
+TEST_CASE("workers of every start method may make pools of every start method") {
+    for (const StartMethod outer : every_method) {
+        for (const StartMethod inner : every_method) {
+            CAPTURE(static_cast<int>(outer));
+            CAPTURE(static_cast<int>(inner));
+            ProcessPoolExecutor pool({.max_workers = 1, .start_method = outer});
+            auto nested = pool.submit(
+                [](StartMethod method) {
+                    ProcessPoolExecutor own({.max_workers = 1, .start_method = method});
+                    return own.submit([](int x) { return x + 1; }, 1).result();
+                },
+                inner);
+            REQUIRE(nested.wait_for(std::chrono::seconds(30)));
+            CHECK(nested.result() == 2);
+        }
+    }
+}
+
+TEST_CASE("the process that is copied may die: a forkserver is started anew") {
+    ProcessPoolExecutor pool({.max_workers = 1, .start_method = StartMethod::forkserver});
+    CHECK(pool.submit(seen_value).result() == 1);
+    const int worker = pool.submit(own_pid).result();
+    for (const ::pid_t server : children_of()) ::kill(server, SIGKILL);
+    CHECK(muster::test::ends(worker));
+    auto later = pool.submit(seen_value);
+    REQUIRE(later.wait_for(std::chrono::seconds(30)));
+    CHECK(later.result() == 1);
+}
+
+TEST_CASE("the process that is copied may die: what was forked cannot be forked again") {
+    ProcessPoolExecutor pool({.max_workers = 1, .start_method = StartMethod::fork});
+    const int worker = pool.submit(own_pid).result();
+    for (const ::pid_t server : children_of()) ::kill(server, SIGKILL);
+    CHECK(muster::test::ends(worker));
+    auto later = pool.submit(seen_value);
+    REQUIRE(later.wait_for(std::chrono::seconds(30)));
+    CHECK_THROWS_AS(later.result(), muster::BrokenProcessPool);
+}
+
+TEST_CASE("require_single_thread refuses to fork a program with threads") {
+    const muster::ProcessPoolOptions careful{
+        .max_workers = 1, .start_method = StartMethod::fork, .require_single_thread = true};
+    muster::test::TaskGate gate;
+    std::thread other([&] { muster::test::TaskGate::pass(gate.path(), 'a'); });
+    (void)gate.arrival();
+    CHECK_THROWS_AS(ProcessPoolExecutor(muster::ProcessPoolOptions(careful)),
+                    muster::InvalidStateError);
+    gate.open();
+    other.join();
+}
+
+TEST_CASE("program: prints of every kind" * doctest::skip()) {
+    static const SaysWhenItGoes goes;
+    std::atexit([] {
+        if (muster::in_worker()) std::fputs("exit handler\n", stdout);
+    });
+    std::fputs("from main\n", stdout);  // Waits in the buffer: this is a pipe.
+    std::cout << "from main's stream\n";
+    const std::string method = muster::test::argument_of_program();
+    ProcessPoolExecutor pool(
+        {.max_workers = 1,
+         .start_method = method == "fork" ? StartMethod::fork : StartMethod::forkserver});
+    pool.submit([] { std::fputs("from the worker\n", stdout); }).result();
+    pool.shutdown();
+    std::fflush(stdout);
+}
+
+TEST_CASE("nothing is printed twice, and a forked worker runs no exit handlers") {
+    for (const std::string method : {"fork", "forkserver"}) {
+        CAPTURE(method);
+        const std::string printed = Program::test_case("prints of every kind", method).rest();
+        const auto count = [&](const std::string& line) {
+            int found = 0;
+            for (std::size_t at = printed.find(line); at != std::string::npos;
+                 at = printed.find(line, at + 1))
+                ++found;
+            return found;
+        };
+        CHECK(count("from main\n") == 1);
+        CHECK(count("from main's stream\n") == 1);
+        CHECK(count("from the worker\n") == 1);
+        CHECK(count("exit handler\n") == 0);
+        CHECK(count("destroyed\n") == 0);
+    }
+}
+
+TEST_CASE("pools of every start method leave no process and no descriptor") {
+    for (const StartMethod method : every_method) {
+        CAPTURE(static_cast<int>(method));
+        const auto descriptors = muster::test::open_descriptors();
+        for (int i = 0; i < 10; ++i) {
+            ProcessPoolExecutor pool({.max_workers = 2, .start_method = method});
+            if (i % 2 == 0) pool.submit(own_pid).wait();
+        }
+        CHECK(children_of().empty());
+        CHECK(muster::test::open_descriptors() == descriptors);
+    }
+}
