@@ -68,6 +68,7 @@ class Ledger {
     void refuse() noexcept { accepted_.fetch_sub(1, std::memory_order_seq_cst); }
     void cancel() noexcept { cancelled_.fetch_add(1, std::memory_order_relaxed); }
     void time_out() noexcept { timed_out_.fetch_add(1, std::memory_order_relaxed); }
+    void retry() noexcept { retried_.fetch_add(1, std::memory_order_relaxed); }
 
     [[nodiscard]] std::uint64_t accepted() const noexcept {
         return accepted_.load(std::memory_order_seq_cst);
@@ -93,6 +94,7 @@ class Ledger {
         }
         all.cancelled = cancelled_.load(std::memory_order_acquire);
         all.timed_out = timed_out_.load(std::memory_order_acquire);
+        all.retried = retried_.load(std::memory_order_acquire);
         // Read at different moments while tasks run, so differences are kept from going below zero.
         const auto difference = [](std::uint64_t all_of, std::uint64_t part) {
             return all_of > part ? all_of - part : 0;
@@ -110,6 +112,7 @@ class Ledger {
     alignas(64) std::atomic<std::uint64_t> accepted_{0};
     alignas(64) std::atomic<std::uint64_t> cancelled_{0};
     std::atomic<std::uint64_t> timed_out_{0};
+    std::atomic<std::uint64_t> retried_{0};
     std::atomic<LedgerCell*> first_{nullptr};
     LedgerCell common_;
 };

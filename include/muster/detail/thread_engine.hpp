@@ -40,12 +40,16 @@ class ThreadEngine : public TaskOwner {
     /// Queues a runnable. **Throws** `std::system_error` when not a single thread can be started.
     virtual void enqueue(Runnable& runnable, const void* executor) {
         if (started_.load(std::memory_order_acquire) == 0) start_first(executor);
-        ThreadWorker* const me = runnable.priority == 0 ? current_worker() : nullptr;
-        if (me) {
-            runnable.from_inside = true;
-            me->local.push(runnable);
-        } else {
-            ready_.push(runnable);
+        requeue(runnable, false);
+    }
+
+    [[nodiscard]] bool requeues() const noexcept override { return true; }
+
+    void requeue(Runnable& runnable, bool queued) noexcept override {
+        if (!queued) {
+            ThreadWorker* const me = runnable.priority == 0 ? current_worker() : nullptr;
+            runnable.from_inside = me != nullptr;
+            me ? me->local.push(runnable) : ready_.push(runnable);
         }
         arrivals_.notify();
         signal_work();
@@ -56,7 +60,10 @@ class ThreadEngine : public TaskOwner {
     virtual void shutdown(bool wait, bool cancel_futures) {
         if (inherited()) return;  // The workers are the other process's.
         close();
-        if (cancel_futures) cancel_queued();
+        if (cancel_futures) {
+            cancel_retries();
+            cancel_queued();
+        }
         maybe_quiet();
         // A task that shuts its own pool down would wait for itself.
         if (!wait || tasks_here() != 0) return;
@@ -75,12 +82,11 @@ class ThreadEngine : public TaskOwner {
         release_executor();
     }
 
-    bool run_here(StateBase& task, Runnable& runnable) noexcept override {
+    bool run_here(Runnable& runnable) noexcept override {
         ThreadWorker* const me = current_worker();
         if (!me) return false;
-        // The queue's reference is used up by run(). If it stays queued, run() needs another.
-        if (!me->local.pop_if_newest(runnable)) task.retain();
-        run_nested(*me, runnable);
+        const bool ahead = !me->local.pop_if_newest(runnable);
+        run_nested(*me, runnable, ahead);
         return true;
     }
 
@@ -238,12 +244,14 @@ class ThreadEngine : public TaskOwner {
         bool searching = true;  // Whoever started or woke this worker counted it.
         for (;;) {
             Runnable* task = next(me);
+            bool quits = false;
             if (!task) {
                 // Searching before anybody learns that the pool is idle: who then submits finds this
                 // worker, and starts no other.
                 searching = searching || become_searcher();
                 out_of_work(me.cell);
                 if (searching) spin_until([&] { return work_or_quit(); });
+                quits = quitting_.load(std::memory_order_seq_cst);  // Then nothing more is queued.
                 task = next(me);
             }
             if (searching) context.now = Clock::now();
@@ -255,7 +263,7 @@ class ThreadEngine : public TaskOwner {
                 (*frame).tasks = 1;
                 task->run(context);
                 (*frame).tasks = 0;
-            } else if (quitting_.load(std::memory_order_seq_cst)) {
+            } else if (quits) {
                 return;
             } else {
                 searching = sleep(me, searching);
@@ -277,10 +285,10 @@ class ThreadEngine : public TaskOwner {
         }
     }
 
-    void run_nested(ThreadWorker& me, Runnable& runnable) noexcept {
+    void run_nested(ThreadWorker& me, Runnable& runnable, bool ahead = false) noexcept {
         const FrameGuard frame(*this, 1, &me);
         RunContext context{me.cell, Clock::now()};
-        runnable.run(context);
+        ahead ? runnable.run_ahead(context) : runnable.run(context);
     }
 
     Runnable* next(ThreadWorker& me) noexcept {
