@@ -75,6 +75,8 @@ class ExecutorInterface {
         return hand_over(std::move(task));
     }
     /// As above, with options: `pool.submit({.priority = 1}, fn, args...)`.
+    ///
+    /// **Throws** also `std::invalid_argument` for `.retries` of what cannot be copied.
     template <typename F, typename... Args>
     Result<F, Args...> submit(TaskOptions options, F&& fn, Args&&... args) {
         auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
@@ -87,7 +89,9 @@ class ExecutorInterface {
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
     std::optional<Result<F, Args...>> try_submit(F&& fn, Args&&... args) {
-        return try_submit(TaskOptions{}, std::forward<F>(fn), std::forward<Args>(args)...);
+        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
+        if (!owner_->try_accept()) return std::nullopt;
+        return hand_over(std::move(task));
     }
     template <typename F, typename... Args>
     std::optional<Result<F, Args...>> try_submit(TaskOptions options, F&& fn, Args&&... args) {
@@ -179,6 +183,7 @@ class ExecutorInterface {
     /// Refuses further tasks and, if the options say so, waits for those accepted.
     void close(const ShutdownOptions& options) {
         owner_->close();
+        if (options.cancel_futures) owner_->cancel_retries();
         if (options.wait) owner_->wait_idle(std::nullopt);
     }
 

@@ -21,7 +21,8 @@ struct TaskOptions {
     /// stop, and keeps its thread until it returns.
     std::optional<std::chrono::nanoseconds> timeout = std::nullopt;
     /// How often the task is tried again after a crash, a time-out or an exception, each time with
-    /// copies of the arguments, and never before the attempt before it has ended.
+    /// copies of the callable and the arguments, which must be copyable, and never before the attempt
+    /// before it has ended. After `request_stop` there is none. What the last one ends with counts.
     std::size_t retries = 0;
     /// How long the first of them waits; each further one waits twice as long as the one before.
     std::chrono::nanoseconds retry_delay = std::chrono::nanoseconds(0);

@@ -13,7 +13,7 @@
 
 namespace muster {
 
-/// Runs tasks on a fixed set of threads, by priority and in the order of their submission.
+/// Runs tasks on a set of threads, by priority and in the order of their submission.
 ///
 ///     muster::ThreadPoolExecutor pool({.max_workers = 4});
 ///     muster::Future<int> square = pool.submit([](int x) { return x * x; }, 7);
@@ -57,6 +57,15 @@ class ThreadPoolExecutor
     /// `.wait`, returns when they and their callbacks have ended; in a task of this pool, at once.
     void shutdown(ShutdownOptions options = {}) {
         owner().shutdown(options.wait, options.cancel_futures);
+    }
+
+    /// Makes it a pool of `max_workers` threads. More are started at once if tasks wait for them;
+    /// those that are too many end when they have run their task.
+    ///
+    /// **Throws**: `std::invalid_argument` for less than 1.
+    template <std::integral Count>
+    void resize(Count max_workers) {
+        owner().resize(detail::checked_count(max_workers));
     }
 
     /// How many threads there are at most.

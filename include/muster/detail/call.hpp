@@ -3,13 +3,16 @@
 
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
+#include <muster/detail/copyable.hpp>
 #include <muster/detail/task.hpp>
 #include <muster/stop_token.hpp>
+#include <muster/task_options.hpp>
 
 namespace muster::detail {
 
@@ -73,19 +76,33 @@ class CallTask final : public Task<R> {
         has_work_ = true;
     }
 
-    bool request_stop() noexcept override {
-        if constexpr (with_token)
-            return !this->done() && stop_.request_stop();
-        else
-            return false;
+    /// **Throws**: `std::invalid_argument` for retries of what cannot be copied.
+    void set_options(TaskOptions&& options) {
+        if constexpr (copyable<F> && (copyable<Args> && ...)) {
+            this->keep_options(std::move(options), [](Task<R>& task) {
+                auto& self = static_cast<CallTask&>(task);
+                Work copies(std::as_const(self.work_));
+                return self.call_with(copies);
+            });
+        } else {
+            if (options.retries != 0)
+                throw std::invalid_argument(
+                    "muster: a task with TaskOptions::retries needs a callable and arguments that "
+                    "can be copied, because each attempt gets copies; leave .retries at 0, or pass "
+                    "a std::shared_ptr to what can only be moved");
+            this->keep_options(std::move(options), nullptr);
+        }
     }
 
   private:
+    using Work = std::tuple<F, Args...>;
     struct NoStop {};
 
     ~CallTask() override { CallTask::drop_work(); }
 
-    Stored<R> call() override {
+    Stored<R> call() override { return call_with(work_); }
+
+    Stored<R> call_with(Work& work) {
         return std::apply(
             [this](F& fn, Args&... args) -> Stored<R> {
                 (void)this;  // Used only by those that take a token.
@@ -100,7 +117,14 @@ class CallTask final : public Task<R> {
                 else
                     return invoke();
             },
-            work_);
+            work);
+    }
+
+    StopSource* stop_source() noexcept override {
+        if constexpr (with_token)
+            return &stop_;
+        else
+            return nullptr;
     }
 
     void drop_work() noexcept override {
@@ -108,7 +132,7 @@ class CallTask final : public Task<R> {
     }
 
     union {
-        std::tuple<F, Args...> work_;
+        Work work_;
     };
     [[no_unique_address]] std::conditional_t<with_token, StopSource, NoStop> stop_;
     bool has_work_ = false;

@@ -67,8 +67,8 @@ class Ledger {
     void accept() noexcept { accepted_.fetch_add(1, std::memory_order_seq_cst); }
     void refuse() noexcept { accepted_.fetch_sub(1, std::memory_order_seq_cst); }
     void cancel() noexcept { cancelled_.fetch_add(1, std::memory_order_relaxed); }
-    void retry() noexcept { retried_.fetch_add(1, std::memory_order_relaxed); }
     void time_out() noexcept { timed_out_.fetch_add(1, std::memory_order_relaxed); }
+    void retry() noexcept { retried_.fetch_add(1, std::memory_order_relaxed); }
 
     [[nodiscard]] std::uint64_t accepted() const noexcept {
         return accepted_.load(std::memory_order_seq_cst);

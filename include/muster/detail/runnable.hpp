@@ -27,6 +27,9 @@ class Runnable {
     /// Runs it in this thread.
     virtual void run(RunContext& context) noexcept = 0;
 
+    /// Runs it in this thread while it stays in its queue. Requires: the caller holds a reference.
+    virtual void run_ahead(RunContext& context) noexcept = 0;
+
     /// Gives it up: it will not run.
     virtual void abandon() noexcept = 0;
 

@@ -22,12 +22,12 @@ namespace muster::detail {
 
 class TaskOwner;
 
-/// Where a future stands. It only moves downwards; from `cancelled` on it is done.
+/// Where a future stands. From `cancelled` on it is done.
 ///
 /// | phase      | meaning                                       | next                          |
 /// |------------|-----------------------------------------------|-------------------------------|
-/// | pending    | has not begun                                 | running, settling, cancelling |
-/// | running    | the task runs                                 | settling, or an outcome       |
+/// | pending    | has not begun, or waits for its next attempt  | running, settling, cancelling |
+/// | running    | the task runs                                 | pending, settling, an outcome |
 /// | settling   | one thread alone is writing the outcome       | succeeded, failed             |
 /// | cancelling | will never run; its callable is being dropped | cancelled                     |
 enum class Phase : std::uint32_t {
@@ -150,8 +150,8 @@ class StateBase {
     /// Ends the process that the task runs in. False when it runs in no process of its own.
     virtual bool kill() noexcept { return cancel(); }
 
-    /// Its time limit has passed.
-    virtual void expire() noexcept {}
+    /// The moment has come that it was added to the timers for.
+    virtual void alarm(Clock::time_point /*when*/) noexcept {}
 
     /// Runs in this thread what this state waits for, if that has not begun and this thread is a
     /// worker of the pool that has it. True when something was run, so the caller looks again.

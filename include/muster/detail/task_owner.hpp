@@ -74,8 +74,8 @@ class TaskOwner {
     void completed(RunContext& context) noexcept {
         context.cell.add(context.cell.completed, std::uint64_t{1});
     }
-    void failed(RunContext& context) noexcept {
-        context.cell.add(context.cell.failed, std::uint64_t{1});
+    void failed(RunContext& context, bool timed_out) noexcept {
+        timed_out ? ledger_.time_out() : context.cell.add(context.cell.failed, std::uint64_t{1});
     }
     /// The task's body has returned; its callbacks are yet to run.
     void returned(RunContext& context, Clock::time_point began) noexcept {
@@ -95,6 +95,47 @@ class TaskOwner {
         if (idle_.watched() && idle(true)) idle_.notify();
         if (closed()) maybe_quiet();
     }
+
+    // --- running again
+
+    /// Whether tasks that are to be tried again go back into a queue. If not, the thread that ran
+    /// them waits and runs them again.
+    [[nodiscard]] virtual bool requeues() const noexcept { return false; }
+
+    /// Queues a task for its next attempt, unless it still is `queued`, and tells who can run it.
+    virtual void requeue(Runnable& /*runnable*/, bool /*queued*/) noexcept {}
+
+    /// A begun task is pending again.
+    void put_back(RunContext& context) noexcept {
+        context.cell.add(context.cell.started, ~std::uint64_t{0});
+    }
+    /// Counts a further attempt's start.
+    void began_again(RunContext& context) noexcept {
+        context.cell.add(context.cell.started, std::uint64_t{1});
+        ledger_.retry();
+    }
+
+    /// Runs the callbacks of a task that will not have its next attempt, and counts it as its last
+    /// one ended.
+    void finish_between_attempts(StateBase& task, Continuation* callbacks,
+                                 bool timed_out) noexcept {
+        RunContext context{ledger_.common(), {}};
+        context.cell.add(context.cell.started, std::uint64_t{1});
+        failed(context, timed_out);
+        finish_settled(task, callbacks, nullptr);
+    }
+
+    /// From now on tasks that wait for their next attempt are cancelled.
+    void cancel_retries() {
+        // Either this finds the task, or who puts it back sees the flag: the timers' lock orders it.
+        cancels_retries_.store(true, std::memory_order_seq_cst);
+        for (const Ref<StateBase>& task : timers().waiting()) task->cancel();
+    }
+    [[nodiscard]] bool cancels_retries() const noexcept {
+        return cancels_retries_.load(std::memory_order_seq_cst);
+    }
+
+    // --- ending
 
     /// Runs a task in this thread, which is not one of the executor's workers.
     virtual void execute(Runnable& runnable) noexcept {
@@ -122,16 +163,18 @@ class TaskOwner {
 
     /// Runs the callbacks of a task that ran into its time limit, and counts it; not its end, which
     /// is when it has returned as well.
-    virtual void finish_timed_out(StateBase& task, Continuation* callbacks) noexcept {
+    virtual void finish_timed_out(StateBase& task, Continuation* callbacks,
+                                  const std::exception_ptr& unseen) noexcept {
         const FrameGuard frame(*this, 1);
+        if (unseen) report(unseen);
         ledger_.time_out();
         task.run_callbacks(callbacks);
     }
     /// A task that ran into its time limit had returned before its callbacks did.
     void ended_elsewhere() noexcept { ended(ledger_.common()); }
 
-    /// Runs `task` in this thread if this is a worker of this executor and the task is still queued.
-    virtual bool run_here(StateBase& /*task*/, Runnable& /*runnable*/) noexcept { return false; }
+    /// Runs a task in this thread if this is a worker of this executor and the task is still queued.
+    virtual bool run_here(Runnable& /*runnable*/) noexcept { return false; }
 
     /// See `StateBase::gate_here`.
     virtual Gate* gate_here() noexcept { return nullptr; }
@@ -300,6 +343,7 @@ class TaskOwner {
 
     Ledger ledger_;
     std::atomic<bool> closed_{false};
+    std::atomic<bool> cancels_retries_{false};
     Admission admission_;
     std::function<void(std::exception_ptr)> on_error_;
     std::atomic<std::uint64_t> waiting_inside_{0};

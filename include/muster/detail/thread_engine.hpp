@@ -5,19 +5,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
-#include <thread>
 #include <utility>
-#include <vector>
 
 #include <muster/detail/exit_drain.hpp>
+#include <muster/detail/idle_workers.hpp>
 #include <muster/detail/os.hpp>
 #include <muster/detail/ready_queue.hpp>
 #include <muster/detail/task_owner.hpp>
 #include <muster/detail/thread_worker.hpp>
+#include <muster/detail/thread_workers.hpp>
 #include <muster/thread_pool_options.hpp>
 
 namespace muster::detail {
@@ -32,31 +31,48 @@ class ThreadEngine : public TaskOwner {
   public:
     explicit ThreadEngine(ThreadPoolOptions&& options)
         : TaskOwner(options.max_pending, std::move(options.on_error)),
-          max_workers_{checked(options.max_workers)},
           name_prefix_{options.thread_name_prefix.empty() ? default_name()
                                                           : std::move(options.thread_name_prefix)},
-          initializer_{std::move(options.initializer)} {}
+          initializer_{std::move(options.initializer)},
+          workers_{ledger(), checked(options.max_workers)} {}
 
     /// Queues a runnable. **Throws** `std::system_error` when not a single thread can be started.
     virtual void enqueue(Runnable& runnable, const void* executor) {
-        if (started_.load(std::memory_order_acquire) == 0) start_first(executor);
-        ThreadWorker* const me = runnable.priority == 0 ? current_worker() : nullptr;
-        if (me) {
-            runnable.from_inside = true;
-            me->local.push(runnable);
-        } else {
-            ready_.push(runnable);
+        if (workers_.live() == 0) start_first(executor);
+        requeue(runnable, false);
+    }
+
+    [[nodiscard]] bool requeues() const noexcept override { return true; }
+
+    void requeue(Runnable& runnable, bool queued) noexcept override {
+        if (!queued) {
+            ThreadWorker* const me = runnable.priority == 0 ? current_worker() : nullptr;
+            runnable.from_inside = me != nullptr;
+            me ? me->local.push(runnable) : ready_.push(runnable);
         }
         arrivals_.notify();
         signal_work();
     }
 
-    [[nodiscard]] std::size_t max_workers() const noexcept { return max_workers_; }
+    [[nodiscard]] std::size_t max_workers() const noexcept { return workers_.max(); }
+
+    virtual void resize(std::size_t max_workers) {
+        throw_if_unusable();
+        workers_.resize(checked(max_workers));
+        const std::size_t live = workers_.live();
+        if (live > max_workers)
+            idle_workers_.wake(live - max_workers);  // They find that they are too many, and end.
+        else if (work_available())
+            signal_work();
+    }
 
     virtual void shutdown(bool wait, bool cancel_futures) {
         if (inherited()) return;  // The workers are the other process's.
         close();
-        if (cancel_futures) cancel_queued();
+        if (cancel_futures) {
+            cancel_retries();
+            cancel_queued();
+        }
         maybe_quiet();
         // A task that shuts its own pool down would wait for itself.
         if (!wait || tasks_here() != 0) return;
@@ -75,12 +91,11 @@ class ThreadEngine : public TaskOwner {
         release_executor();
     }
 
-    bool run_here(StateBase& task, Runnable& runnable) noexcept override {
+    bool run_here(Runnable& runnable) noexcept override {
         ThreadWorker* const me = current_worker();
         if (!me) return false;
-        // The queue's reference is used up by run(). If it stays queued, run() needs another.
-        if (!me->local.pop_if_newest(runnable)) task.retain();
-        run_nested(*me, runnable);
+        const bool ahead = !me->local.pop_if_newest(runnable);
+        run_nested(*me, runnable, ahead);
         return true;
     }
 
@@ -127,35 +142,22 @@ class ThreadEngine : public TaskOwner {
     ~ThreadEngine() override {
         // What is left was cancelled: only the queues' references remain.
         while (Runnable* task = ready_.pop_any()) task->abandon();
-        for (std::size_t i = 0; i < started_.load(std::memory_order_relaxed); ++i)
-            while (Runnable* task = workers_[i]->local.pop()) task->abandon();
+        for (std::size_t i = 0; i < workers_.size(); ++i)
+            while (Runnable* task = workers_[i].local.pop()) task->abandon();
     }
 
     void quiet() noexcept override {
         quitting_.store(true, std::memory_order_seq_cst);
-        const std::lock_guard held(sleepers_lock_);
-        for (ThreadWorker* worker : sleepers_) {
-            idle_.fetch_add(one_searching - one_sleeping, std::memory_order_seq_cst);
-            worker->wake();
-        }
-        sleepers_.clear();
+        idle_workers_.wake(ThreadWorkers::most);
     }
 
   private:
-    static constexpr std::uint64_t one_sleeping = 1;
-    static constexpr std::uint64_t one_searching = std::uint64_t{1} << 32;
-
-    static bool any_searching(std::uint64_t idle) noexcept { return idle >= one_searching; }
-    static bool any_sleeping(std::uint64_t idle) noexcept {
-        return static_cast<std::uint32_t>(idle) != 0;
-    }
-
     static std::size_t checked(std::size_t max_workers) {
-        constexpr std::size_t most = 1'000'000;  // More is a negative number gone wrong.
-        if (max_workers < 1 || max_workers > most)
+        // More is a negative number gone wrong.
+        if (max_workers < 1 || max_workers > ThreadWorkers::most)
             throw std::invalid_argument(
-                "muster: max_workers must be at least 1; leave it out for the number of usable "
-                "CPUs");
+                "muster: a thread pool must have at least 1 worker; leave max_workers out for the "
+                "number of usable CPUs");
         return max_workers;
     }
 
@@ -167,64 +169,49 @@ class ThreadEngine : public TaskOwner {
     // --- threads
 
     void start_first(const void* executor) {
-        const std::lock_guard held(threads_lock_);
-        if (started_.load(std::memory_order_relaxed) != 0) return;
-        workers_ = std::make_unique<std::unique_ptr<ThreadWorker>[]>(max_workers_);
-        sleepers_.reserve(max_workers_);
-        start_worker();
-        ExitDrain::enlist(*this, executor);
+        if (start_worker_if([this] { return workers_.live() == 0; }))
+            ExitDrain::enlist(*this, executor);
     }
 
     void start_another() noexcept {
-        const std::lock_guard held(threads_lock_);
-        const std::size_t started = started_.load(std::memory_order_relaxed);
-        if (started == max_workers_) return;
-        // A worker for each task, so one of them is between two tasks and about to look for work.
-        if (ledger().outstanding() <= started) return;
-        if (quitting_.load() || detached_) return;
-        if (any_searching(idle_.load(std::memory_order_seq_cst))) return;
+        const auto wanted = [this] {
+            // A worker for each task, so one of them is between two tasks and about to look for work.
+            if (ledger().outstanding() <= workers_.live()) return false;
+            return !quitting_.load() && !idle_workers_.any_searching();
+        };
         try {
-            start_worker();
+            (void)start_worker_if(wanted);
         } catch (...) {  // There are workers already: fewer than wished for, but the tasks run.
         }
     }
 
-    void start_worker() {
-        const std::size_t index = started_.load(std::memory_order_relaxed);
-        if (!workers_[index]) {
-            workers_[index] = std::make_unique<ThreadWorker>();
-            workers_[index]->index = index;
-        }
-        ThreadWorker& worker = *workers_[index];
-        idle_.fetch_add(one_searching, std::memory_order_seq_cst);
-        retain();
+    template <typename Wanted>
+    bool start_worker_if(Wanted wanted) {
+        bool counted = false;
+        const auto count = [&] {
+            if (!wanted()) return false;
+            idle_workers_.begin_search();
+            retain();
+            return counted = true;
+        };
         try {
-            worker.thread = std::thread([this, &worker] {
+            return workers_.start_if(count, [this](ThreadWorker& worker) {
                 serve(worker);
+                worker.ended.store(true, std::memory_order_release);
                 release();
             });
         } catch (...) {
-            release();
-            idle_.fetch_sub(one_searching, std::memory_order_seq_cst);
+            if (counted) {
+                release();
+                idle_workers_.end_search();
+            }
             throw;
         }
-        started_.store(index + 1, std::memory_order_release);
     }
 
     void join() noexcept {
-        if (tasks_here() != 0) return detach();
-        // Not the lock for starting threads: who is waited for may be about to start the next.
-        const std::lock_guard held(join_lock_);
-        for (std::size_t i = 0; i < started_.load(std::memory_order_acquire); ++i)
-            if (workers_[i]->thread.joinable()) workers_[i]->thread.join();
-    }
-
-    /// The pool's last owner was one of its own tasks: the workers end after that.
-    void detach() noexcept {
-        const std::lock_guard held(threads_lock_);
-        detached_ = true;
-        for (std::size_t i = 0; i < started_.load(std::memory_order_relaxed); ++i)
-            if (workers_[i]->thread.joinable()) workers_[i]->thread.detach();
+        // The pool's last owner may be one of its own tasks: the workers then end after that.
+        tasks_here() != 0 ? workers_.detach() : workers_.join();
     }
 
     // --- a worker's life
@@ -233,35 +220,50 @@ class ThreadEngine : public TaskOwner {
         FrameGuard frame(*this, 0, &me);
         os::set_thread_name(name_prefix_ + "_" + std::to_string(me.index));
         initialize();
-        ledger().add(me.cell);
         RunContext context{me.cell, Clock::now()};
         bool searching = true;  // Whoever started or woke this worker counted it.
-        for (;;) {
+        while (!leave_if_surplus(me, searching)) {
             Runnable* task = next(me);
+            bool quits = false;
             if (!task) {
                 // Searching before anybody learns that the pool is idle: who then submits finds this
                 // worker, and starts no other.
-                searching = searching || become_searcher();
+                searching = searching || idle_workers_.try_begin_search();
                 out_of_work(me.cell);
                 if (searching) spin_until([&] { return work_or_quit(); });
+                quits = quitting_.load(std::memory_order_seq_cst);  // Then nothing more is queued.
                 task = next(me);
             }
             if (searching) context.now = Clock::now();
             if (task) {
                 if (std::exchange(searching, false)) {
-                    idle_.fetch_sub(one_searching, std::memory_order_seq_cst);
+                    idle_workers_.end_search();
                     if (work_available()) signal_work();
                 }
                 (*frame).tasks = 1;
                 task->run(context);
                 (*frame).tasks = 0;
-            } else if (quitting_.load(std::memory_order_seq_cst)) {
+            } else if (quits) {
                 return;
             } else {
-                searching = sleep(me, searching);
+                searching = idle_workers_.sleep(me, searching, [&] { return work_or_quit(); });
                 context.now = Clock::now();
             }
         }
+    }
+
+    /// Ends this worker if the pool has more than it should have; others go on with what it has.
+    bool leave_if_surplus(ThreadWorker& me, bool searching) noexcept {
+        if (!workers_.leave()) return false;
+        while (Runnable* task = me.local.pop()) {
+            task->from_inside = false;
+            ready_.push(*task);
+        }
+        if (searching) idle_workers_.end_search();
+        out_of_work(me.cell);
+        arrivals_.notify();
+        if (work_available()) signal_work();
+        return true;
     }
 
     void initialize() noexcept {
@@ -277,10 +279,10 @@ class ThreadEngine : public TaskOwner {
         }
     }
 
-    void run_nested(ThreadWorker& me, Runnable& runnable) noexcept {
+    void run_nested(ThreadWorker& me, Runnable& runnable, bool ahead = false) noexcept {
         const FrameGuard frame(*this, 1, &me);
         RunContext context{me.cell, Clock::now()};
-        runnable.run(context);
+        ahead ? runnable.run_ahead(context) : runnable.run(context);
     }
 
     Runnable* next(ThreadWorker& me) noexcept {
@@ -292,90 +294,45 @@ class ThreadEngine : public TaskOwner {
         if (!ready_.empty() && me.local.front_from_inside(age))
             if (Runnable* task = ready_.pop(me.local, 0, age)) return task;
         if (Runnable* task = me.local.pop()) return task;
-        if (Runnable* task = ready_.pop(me.local, 2 * max_workers_, any_age)) return task;
+        if (Runnable* task = ready_.pop(me.local, 2 * workers_.max(), any_age)) return task;
         if (Runnable* task = steal(me)) return task;
         return ready_.pop_any();
     }
 
     Runnable* steal(ThreadWorker& me) noexcept {
-        const std::size_t count = started_.load(std::memory_order_acquire);
+        const std::size_t count = workers_.size();
         for (std::size_t i = 1; i < count; ++i)
-            if (Runnable* task = workers_[(me.index + i) % count]->local.steal_into(me.local))
+            if (Runnable* task = workers_[(me.index + i) % count].local.steal_into(me.local))
                 return task;
         return nullptr;
     }
 
-    // --- sleeping and waking
+    // --- waiting for work
 
     [[nodiscard]] bool work_available() const noexcept {
         if (!ready_.empty()) return true;
-        const std::size_t count = started_.load(std::memory_order_acquire);
+        const std::size_t count = workers_.size();
         for (std::size_t i = 0; i < count; ++i)
-            if (!workers_[i]->local.empty()) return true;
+            if (!workers_[i].local.empty()) return true;
         return false;
     }
     [[nodiscard]] bool work_or_quit() const noexcept {
-        return work_available() || quitting_.load(std::memory_order_seq_cst);
-    }
-
-    bool become_searcher() noexcept {
-        std::uint64_t idle = idle_.load(std::memory_order_relaxed);
-        while (!any_searching(idle))
-            if (idle_.compare_exchange_weak(idle, idle + one_searching, std::memory_order_seq_cst))
-                return true;
-        return false;
+        return work_available() || quitting_.load(std::memory_order_seq_cst) ||
+               workers_.live() > workers_.max();
     }
 
     /// Something was queued. If nobody is looking for it, wakes or starts a worker.
     void signal_work() noexcept {
-        // seq_cst, after the push: either this sees the worker that searches or sleeps, or the
-        // worker, which looks once more after it stopped searching or lay down, sees the push.
-        const std::uint64_t idle = idle_.load(std::memory_order_seq_cst);
-        if (any_searching(idle)) return;
-        if (any_sleeping(idle))
-            wake_sleeper();
-        else if (started_.load(std::memory_order_relaxed) < max_workers_)
-            start_another();
-    }
-
-    void wake_sleeper() noexcept {
-        ThreadWorker* woken = nullptr;
-        {
-            const std::lock_guard held(sleepers_lock_);
-            if (sleepers_.empty() || any_searching(idle_.load(std::memory_order_seq_cst))) return;
-            woken = sleepers_.back();  // The one whose caches are warmest.
-            sleepers_.pop_back();
-            idle_.fetch_add(one_searching - one_sleeping, std::memory_order_seq_cst);
-        }
-        woken->wake();
-    }
-
-    /// Sleeps until there may be work. True when woken, and then counted as searching.
-    bool sleep(ThreadWorker& me, bool searching) noexcept {
-        {
-            const std::lock_guard held(sleepers_lock_);
-            sleepers_.push_back(&me);
-            idle_.fetch_add(one_sleeping - (searching ? one_searching : 0),
-                            std::memory_order_seq_cst);
-        }
-        if (work_or_quit()) {
-            const std::lock_guard held(sleepers_lock_);
-            if (std::erase(sleepers_, &me) != 0) {
-                idle_.fetch_sub(one_sleeping, std::memory_order_seq_cst);
-                return false;
-            }
-        }
-        me.sleep();
-        return true;
+        if (!idle_workers_.wake_one() && workers_.live() < workers_.max()) start_another();
     }
 
     void cancel_queued() noexcept {
         // From all queues at once, because a cancelled task's callbacks may submit nothing any more
         // but may cancel others.
         while (Runnable* task = ready_.pop_any()) task->abandon();
-        const std::size_t count = started_.load(std::memory_order_acquire);
+        const std::size_t count = workers_.size();
         for (std::size_t i = 0; i < count; ++i)
-            while (Runnable* task = workers_[i]->local.pop()) task->abandon();
+            while (Runnable* task = workers_[i].local.pop()) task->abandon();
     }
 
     /// This thread's worker, if it is one of this pool.
@@ -386,7 +343,6 @@ class ThreadEngine : public TaskOwner {
         return nullptr;
     }
 
-    const std::size_t max_workers_;
     const std::string name_prefix_;
     const ThreadInitializer initializer_;
     const std::uint64_t generation_ = os::fork_generation();
@@ -394,16 +350,9 @@ class ThreadEngine : public TaskOwner {
     ReadyQueue ready_;
     Gate arrivals_;  // Where workers wait that may have to run what is submitted later.
 
-    alignas(64) std::atomic<std::uint64_t> idle_{0};  // Searching workers << 32 | sleeping ones.
-    std::atomic<std::size_t> started_{0};
     std::atomic<bool> quitting_{false};
-    SpinLock sleepers_lock_;
-    std::vector<ThreadWorker*> sleepers_;
-
-    std::mutex join_lock_;
-    std::mutex threads_lock_;
-    bool detached_ = false;
-    std::unique_ptr<std::unique_ptr<ThreadWorker>[]> workers_;  // Up to started_.
+    IdleWorkers idle_workers_;
+    ThreadWorkers workers_;
 
     std::mutex broken_lock_;
     std::atomic<bool> is_broken_{false};

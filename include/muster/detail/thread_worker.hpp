@@ -88,7 +88,10 @@ struct alignas(64) ThreadWorker {
     LedgerCell cell;
     std::atomic<std::uint32_t> woken{0};
     std::size_t index = 0;
+    ThreadWorker* below = nullptr;  ///< Who lay down to sleep before it.
+    std::atomic<bool> ended{true};  ///< It will touch nothing of the pool any more.
     std::thread thread;
+    std::thread previous;  ///< Who had this place before: `thread` joins it.
 
     void sleep() noexcept {
         while (woken.load(std::memory_order_acquire) == 0) os::sleep_on(woken, 0);

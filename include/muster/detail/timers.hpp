@@ -7,12 +7,14 @@
 #include <mutex>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <muster/detail/shared_state.hpp>
 
 namespace muster::detail {
 
-/// Tells tasks that their time limit has passed, from a thread that exists only once there is one.
+/// Tells tasks that their time limit or the delay before their next attempt has passed, from a
+/// thread that exists only once there is one to tell.
 ///
 /// May be destroyed in that thread: the last handle of a task may be the one it holds.
 class Timers {
@@ -31,7 +33,7 @@ class Timers {
         thread_.get_id() == std::this_thread::get_id() ? thread_.detach() : thread_.join();
     }
 
-    /// Calls `task.expire()` at `when`.
+    /// Calls `task.alarm(when)` at `when`.
     void add(Clock::time_point when, StateBase& task) {
         const std::lock_guard held(shared_->mutex);
         if (!thread_.joinable()) thread_ = std::thread([shared = shared_] { serve(*shared); });
@@ -48,6 +50,14 @@ class Timers {
         if (entry == shared_->waiting.end()) return;
         dropped = std::move(entry->second);
         shared_->waiting.erase(entry);
+    }
+
+    /// All that wait for their moment.
+    [[nodiscard]] std::vector<Ref<StateBase>> waiting() const {
+        std::vector<Ref<StateBase>> states;
+        const std::lock_guard held(shared_->mutex);
+        for (const auto& [key, state] : shared_->waiting) states.push_back(state);
+        return states;
     }
 
   private:
@@ -76,7 +86,7 @@ class Timers {
             Ref<StateBase> task = std::move(first->second);
             shared.waiting.erase(first);
             held.unlock();
-            task->expire();
+            task->alarm(when);
             task = {};
             held.lock();
         }

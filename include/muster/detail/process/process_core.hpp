@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <muster/detail/attempts.hpp>
 #include <muster/detail/process/callback_thread.hpp>
 #include <muster/detail/process/dispatcher.hpp>
 #include <muster/detail/process/exception_transport.hpp>
@@ -254,10 +255,6 @@ class ProcessCore : public RemoteOwner {
         cell.add(cell.running_ns, ended_ns - began_ns);
     }
 
-    static std::chrono::nanoseconds doubled(std::chrono::nanoseconds delay) noexcept {
-        return FloatingSeconds(delay) >= endless ? delay : 2 * delay;
-    }
-
     /// Has the task run once more, if it has an attempt left; then the handle is empty.
     bool retry(TaskHandle& handle) noexcept {
         RemoteTask& task = *handle.task;
@@ -269,7 +266,7 @@ class ProcessCore : public RemoteOwner {
         --task.retries;
         ledger().retry();
         const Deadline due = deadline_after(task.retry_delay);
-        task.retry_delay = doubled(task.retry_delay);
+        task.retry_delay = retry_delay(task.retry_delay, 2);
         dispatcher_.add(std::move(handle), due.value_or((Clock::time_point::max)()));
         dispatcher_.look_at_time(Clock::now());
         ask_for_manager();

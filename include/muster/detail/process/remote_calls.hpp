@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <muster/detail/call.hpp>
+#include <muster/detail/copyable.hpp>
 #include <muster/detail/process/process_engine.hpp>
 #include <muster/detail/process/remote_task.hpp>
 
@@ -39,9 +40,8 @@ struct RemoteCalls {
             const EncodedCall call = encode_call<Plan, Fn, Kept<Args>...>(
                 engine.memory(), engine.modules(), std::forward<F>(fn),
                 std::forward<Args>(args)...);
-            constexpr bool copyable = std::is_copy_constructible_v<Fn> &&
-                                      (std::is_copy_constructible_v<Kept<Args>> && ...);
-            return Ref<Made>::adopt(new Made(engine, call, Plan::with_token, copyable));
+            constexpr bool can_be_copied = copyable<Fn> && (copyable<Kept<Args>> && ...);
+            return Ref<Made>::adopt(new Made(engine, call, Plan::with_token, can_be_copied));
         } else {
             return Ref<Made>();  // Never compiled to the end.
         }
