@@ -5,11 +5,16 @@
 
 #include <doctest/doctest.h>
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstddef>
 #include <limits>
 #include <memory>
+#include <mutex>
+#include <set>
 #include <stdexcept>
+#include <string>
 #include <thread>
 
 #include "support/event.hpp"
@@ -161,8 +166,18 @@ TEST_CASE("what a worker had queued for itself goes on elsewhere when it ends") 
     CHECK(ran == 40);
 }
 
-TEST_CASE("workers that end are replaced when the pool grows again") {
-    ThreadPoolExecutor pool(1);
+TEST_CASE("workers that end are replaced, number by number, when the pool grows again") {
+    std::mutex mutex;
+    std::set<std::string> names;
+    const auto note_name = [&] {
+        mark_thread();
+        char name[16] = "";
+        ::pthread_getname_np(::pthread_self(), name, sizeof name);
+        const std::lock_guard held(mutex);
+        names.insert(name);
+    };
+    ThreadPoolExecutor pool(
+        {.max_workers = 1, .thread_name_prefix = "grown", .initializer = note_name});
     for (int round = 0; round < 20; ++round) {
         Holders holders;
         pool.resize(4);
@@ -171,7 +186,9 @@ TEST_CASE("workers that end are replaced when the pool grows again") {
         pool.resize(1);
         holders.let_go();
         pool.wait_idle();
+        while (marked_threads != 1) std::this_thread::yield();
     }
+    CHECK(names == std::set<std::string>{"grown_0", "grown_1", "grown_2", "grown_3"});
     CHECK(pool.stats().completed == 80);
     CHECK(pool.stats().running == 0);
 }
