@@ -148,7 +148,7 @@ TEST_CASE_TEMPLATE("shutdown cancels what has not begun, if asked to [test_cance
     gate.arrival();  // Two run. Adapted: so none of the others does, where Python says 20 at least.
 
     std::thread opener([&] {
-        futures.back().wait();
+        for (std::size_t i = 2; i < futures.size(); ++i) futures[i].wait();
         gate.open();
     });
     pool.shutdown({.cancel_futures = true});
