@@ -28,7 +28,7 @@ namespace conformance_test {
 
 struct GoodException : std::runtime_error {
     GoodException() : std::runtime_error("") {}
-    GoodException(const std::string& what, int number) : std::runtime_error(what), number{number} {}
+    GoodException(const std::string& what, int n) : std::runtime_error(what), number{n} {}
 
     template <typename Archive>
     void serialize(Archive& ar) {
