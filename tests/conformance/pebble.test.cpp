@@ -143,7 +143,7 @@ TEST_CASE("a task on a thread cannot be ended [pebble ThreadPool]") {
     auto running = pool.submit(TaskGate::pass, gate.path(), 'a');
     gate.arrival();
 
-    CHECK_FALSE(pending.kill());  // It has a result.
+    CHECK_FALSE(running.kill());
 
     gate.open();
     CHECK(running.result() == 'a');

@@ -37,6 +37,7 @@ int leave(int code) { ::_exit(code); }
 void fail_to_initialize() { throw std::runtime_error("error in initializer"); }
 // Comes, stays until the gate opens, and comes again.
 void twice_at(const std::string& path) {
+    ::signal(SIGTERM, SIG_DFL);  // A forked worker has the handler of the test's main.
     TaskGate::pass(path, '1');
     TaskGate::arrive(path, '2');
 }
