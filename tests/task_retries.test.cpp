@@ -14,10 +14,6 @@
 #include "support/task_gate.hpp"
 #include "support/tries.hpp"
 
-// Their tasks have neither captures nor references, so that a worker may be another process.
-#define EVERY_RETRYING_EXECUTOR EVERY_LOCAL_EXECUTOR
-#define EVERY_RETRYING_POOL muster::ThreadPoolExecutor
-
 namespace {
 
 using muster::Future;
@@ -32,7 +28,7 @@ using namespace std::chrono_literals;
 }  // namespace
 
 TEST_CASE_TEMPLATE("a task that fails is tried again until an attempt succeeds", E,
-                   EVERY_RETRYING_EXECUTOR) {
+                   EVERY_EXECUTOR) {
     E pool;
     const Tries tries;
 
@@ -49,7 +45,7 @@ TEST_CASE_TEMPLATE("a task that fails is tried again until an attempt succeeds",
 }
 
 TEST_CASE_TEMPLATE("when all attempts have failed the future holds the last one's error", E,
-                   EVERY_RETRYING_EXECUTOR) {
+                   EVERY_EXECUTOR) {
     E pool;
     const Tries tries;
 
@@ -64,7 +60,7 @@ TEST_CASE_TEMPLATE("when all attempts have failed the future holds the last one'
     CHECK(pool.stats().retried == 2);
 }
 
-TEST_CASE_TEMPLATE("a task without retries is tried once", E, EVERY_RETRYING_EXECUTOR) {
+TEST_CASE_TEMPLATE("a task without retries is tried once", E, EVERY_EXECUTOR) {
     E pool;
     const Tries tries;
 
@@ -75,7 +71,7 @@ TEST_CASE_TEMPLATE("a task without retries is tried once", E, EVERY_RETRYING_EXE
     CHECK(pool.stats().retried == 0);
 }
 
-TEST_CASE_TEMPLATE("try_submit and post try again as submit does", E, EVERY_RETRYING_EXECUTOR) {
+TEST_CASE_TEMPLATE("try_submit and post try again as submit does", E, EVERY_EXECUTOR) {
     E pool;
     const Tries tried;
     const Tries posted;
@@ -90,8 +86,7 @@ TEST_CASE_TEMPLATE("try_submit and post try again as submit does", E, EVERY_RETR
     CHECK(pool.stats().retried == 2);
 }
 
-TEST_CASE_TEMPLATE("each attempt gets the arguments as they were submitted", E,
-                   EVERY_RETRYING_EXECUTOR) {
+TEST_CASE_TEMPLATE("each attempt gets the arguments as they were submitted", E, EVERY_EXECUTOR) {
     E pool;
     const Tries tries;
 
@@ -107,7 +102,7 @@ TEST_CASE_TEMPLATE("each attempt gets the arguments as they were submitted", E,
     CHECK(task.result() == "attempt 3");
 }
 
-TEST_CASE_TEMPLATE("the delay doubles from one attempt to the next", E, EVERY_RETRYING_EXECUTOR) {
+TEST_CASE_TEMPLATE("the delay doubles from one attempt to the next", E, EVERY_EXECUTOR) {
     E pool;
     const Tries tries;
     const auto begin = std::chrono::steady_clock::now();
@@ -118,8 +113,7 @@ TEST_CASE_TEMPLATE("the delay doubles from one attempt to the next", E, EVERY_RE
     CHECK(std::chrono::steady_clock::now() - begin >= 70ms);
 }
 
-TEST_CASE_TEMPLATE("an attempt that runs past its time limit is tried again", E,
-                   EVERY_RETRYING_EXECUTOR) {
+TEST_CASE_TEMPLATE("an attempt that runs past its time limit is tried again", E, EVERY_EXECUTOR) {
     E pool;
     const Tries tries;
 
@@ -135,7 +129,7 @@ TEST_CASE_TEMPLATE("an attempt that runs past its time limit is tried again", E,
 }
 
 TEST_CASE_TEMPLATE("when all attempts have run past their limit the future holds TaskTimeout", E,
-                   EVERY_RETRYING_EXECUTOR) {
+                   EVERY_EXECUTOR) {
     E pool;
     const Tries tries;
 
@@ -153,8 +147,7 @@ TEST_CASE_TEMPLATE("when all attempts have run past their limit the future holds
     CHECK(pool.stats().running == 0);
 }
 
-TEST_CASE_TEMPLATE("other tasks run during the delay, and wait_idle waits for it", E,
-                   EVERY_RETRYING_POOL) {
+TEST_CASE_TEMPLATE("other tasks run during the delay, and wait_idle waits for it", E, EVERY_POOL) {
     E pool(1);
     const Tries tries;
 
@@ -170,7 +163,7 @@ TEST_CASE_TEMPLATE("other tasks run during the delay, and wait_idle waits for it
     std::filesystem::remove(tries.path() + "behind");
 }
 
-TEST_CASE_TEMPLATE("a task can be cancelled during the delay", E, EVERY_RETRYING_POOL) {
+TEST_CASE_TEMPLATE("a task can be cancelled during the delay", E, EVERY_POOL) {
     E pool(1);
     const Tries tries;
     auto task = pool.submit({.retries = 1, .retry_delay = 24h}, succeed_at, tries.path(), 2);
@@ -188,7 +181,7 @@ TEST_CASE_TEMPLATE("a task can be cancelled during the delay", E, EVERY_RETRYING
     CHECK(pool.stats().running == 0);
 }
 
-TEST_CASE_TEMPLATE("shutdown waits for further attempts", E, EVERY_RETRYING_POOL) {
+TEST_CASE_TEMPLATE("shutdown waits for further attempts", E, EVERY_POOL) {
     const Tries tries;
     Future<int> task;
     {
@@ -200,7 +193,7 @@ TEST_CASE_TEMPLATE("shutdown waits for further attempts", E, EVERY_RETRYING_POOL
     CHECK(task.result() == 3);
 }
 
-TEST_CASE_TEMPLATE("cancel_futures cancels the further attempts", E, EVERY_RETRYING_POOL) {
+TEST_CASE_TEMPLATE("cancel_futures cancels the further attempts", E, EVERY_POOL) {
     E pool(1);
     const Tries tries;
     const Tries running;
@@ -225,7 +218,7 @@ TEST_CASE_TEMPLATE("cancel_futures cancels the further attempts", E, EVERY_RETRY
     CHECK(running.count() == 1);
 }
 
-TEST_CASE_TEMPLATE("after a request to stop there is no further attempt", E, EVERY_RETRYING_POOL) {
+TEST_CASE_TEMPLATE("after a request to stop there is no further attempt", E, EVERY_POOL) {
     E pool(1);
     const Tries tries;
     TaskGate gate;
@@ -250,8 +243,7 @@ TEST_CASE_TEMPLATE("after a request to stop there is no further attempt", E, EVE
     CHECK(pool.stats().retried == 0);
 }
 
-TEST_CASE_TEMPLATE("a request to stop during the delay settles the future", E,
-                   EVERY_RETRYING_POOL) {
+TEST_CASE_TEMPLATE("a request to stop during the delay settles the future", E, EVERY_POOL) {
     E pool(1);
     const Tries tries;
     auto task = pool.submit({.retries = 1, .retry_delay = 24h}, succeed_at, tries.path(), 2);

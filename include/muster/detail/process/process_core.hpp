@@ -93,21 +93,19 @@ class ProcessCore : public RemoteOwner {
 
     bool stop_remote(RemoteTask& task) noexcept override {
         if (inherited()) return false;
-        const std::lock_guard held(mutex_);
-        if (task.place == RemoteTask::Place::nowhere) return false;
-        memory_.at<Record>(task.call.record)->stop_requested.store(1, std::memory_order_seq_cst);
-        if (task.place == RemoteTask::Place::handed_out) {
-            Packet packet;
-            packet.kind = Packet::Kind::stop;
-            packet.id = task.id;
-            try {
-                return os::try_send_packet(task.worker->lifeline.get(),
-                                           std::as_bytes(std::span(&packet, 1))) ==
-                       os::SendResult::sent;
-            } catch (...) {
-                return false;
-            }
+        TaskHandle between_attempts;
+        {
+            const std::lock_guard held(mutex_);
+            if (task.place == RemoteTask::Place::nowhere) return false;
+            memory_.at<Record>(task.call.record)
+                ->stop_requested.store(1, std::memory_order_seq_cst);
+            if (task.last_error) between_attempts = dispatcher_.withdraw(task);
+            if (!between_attempts.task && task.takes_stop &&
+                task.place == RemoteTask::Place::handed_out)
+                return send_stop(task);
         }
+        if (between_attempts.task)
+            fail(std::move(between_attempts), task.last_error, task.last_outcome);
         return true;
     }
 
@@ -217,8 +215,6 @@ class ProcessCore : public RemoteOwner {
 
     // --- settling
 
-    enum class Outcome { completed, failed, timed_out };
-
     /// Publishes an outcome that was kept. Callbacks run in the thread kept for them.
     void settle(TaskHandle handle, Outcome outcome, LedgerCell& cell) noexcept {
         if (handle.task->call.bytes != 0) free_record(std::exchange(handle.task->call, {}));
@@ -256,7 +252,7 @@ class ProcessCore : public RemoteOwner {
     }
 
     /// Has the task run once more, if it has an attempt left; then the handle is empty.
-    bool retry(TaskHandle& handle) noexcept {
+    bool retry(TaskHandle& handle, const std::exception_ptr& error, Outcome outcome) noexcept {
         RemoteTask& task = *handle.task;
         if (task.retries == 0) return false;
         const std::lock_guard held(mutex_);
@@ -264,6 +260,8 @@ class ProcessCore : public RemoteOwner {
         if (broken_ || gives_up_ || record.stop_requested.load(std::memory_order_seq_cst) != 0)
             return false;
         --task.retries;
+        task.last_error = error;
+        task.last_outcome = outcome;
         ledger().retry();
         const Deadline due = deadline_after(task.retry_delay);
         task.retry_delay = retry_delay(task.retry_delay, 2);
@@ -297,6 +295,19 @@ class ProcessCore : public RemoteOwner {
 
   private:
     static constexpr std::size_t batch = 64;
+
+    static bool send_stop(const RemoteTask& task) noexcept {
+        Packet packet;
+        packet.kind = Packet::Kind::stop;
+        packet.id = task.id;
+        try {
+            return os::try_send_packet(task.worker->lifeline.get(),
+                                       std::as_bytes(std::span(&packet, 1))) ==
+                   os::SendResult::sent;
+        } catch (...) {
+            return false;
+        }
+    }
 
     /// A task's outcome is published: the leader may be waiting for it.
     void wake_leader(const StateBase& task) noexcept {
@@ -373,7 +384,7 @@ class ProcessCore : public RemoteOwner {
         } catch (...) {
             error = std::current_exception();
         }
-        if (retry(result.handle)) return;
+        if (retry(result.handle, error, Outcome::failed)) return;
         task.keep_error(std::move(error));
         settle(std::move(result.handle), Outcome::failed, cell_);
     }

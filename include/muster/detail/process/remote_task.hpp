@@ -22,6 +22,9 @@ namespace muster::detail {
 class ProcessEngine;
 struct WorkerHandle;
 
+/// How a task, or one attempt at it, ended.
+enum class Outcome : std::uint8_t { completed, failed, timed_out };
+
 /// A task that runs in another process, as the engine sees it: without its result type.
 ///
 /// Where it is (`place`, `worker`, `number`) is written and read under the engine's lock. Whoever
@@ -50,10 +53,13 @@ class RemoteTask {
     std::optional<std::chrono::nanoseconds> timeout;
     std::size_t retries = 0;  ///< How many further attempts are left.
     std::chrono::nanoseconds retry_delay{0};
+    std::exception_ptr last_error;  ///< Of the attempt before, if there was one.
+    Outcome last_outcome = Outcome::failed;
     int priority = 0;
     bool attempted = false;
     bool posted = false;
     bool takes_stop = false;
+    bool has_attempts = false;  ///< More than one: asked to stop, it is not tried again.
     Place place = Place::nowhere;
     WorkerHandle* worker = nullptr;
     std::uint64_t number = 0;  ///< Which of its worker's turns it has.
@@ -105,6 +111,7 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
         priority = options.priority;
         timeout = options.timeout;
         retries = options.retries;
+        has_attempts = retries != 0;
         retry_delay = std::max(options.retry_delay, std::chrono::nanoseconds(0));
     }
     void set_posted() noexcept { posted = true; }
@@ -134,7 +141,7 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
         return now == Phase::cancelling || now == Phase::cancelled;
     }
     bool request_stop() noexcept override {
-        return takes_stop && !this->done() && owner_->stop_remote(*this);
+        return (takes_stop || has_attempts) && !this->done() && owner_->stop_remote(*this);
     }
     bool kill() noexcept override {
         if (!this->done() && owner_->kill_remote(*this)) return true;

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <muster/detail/process/crash_report.hpp>
+#include <muster/detail/process/launchers.hpp>
+#include <muster/detail/process/process_core.hpp>
+#include <muster/detail/process/worker_link.hpp>
+#include <muster/process_pool_options.hpp>
+
+namespace muster::detail {
+
+/// The life of a process pool's workers: starts as many as are wanted, ends those that overran their
+/// time, replaces those that died, until the pool is over. All in one thread, `manage`.
+class ProcessManager : public ProcessCore {
+  public:
+    [[nodiscard]] std::size_t max_workers() const noexcept {
+        return max_workers_.load(std::memory_order_relaxed);
+    }
+
+  protected:
+    using Life = WorkerHandle::Life;
+
+    explicit ProcessManager(ProcessPoolOptions& options)
+        : ProcessCore(options.max_pending, std::move(options.on_error)),
+          max_workers_{checked(options)},
+          launcher_{inert() ? nullptr : make_launcher(options)},
+          most_tasks_{
+              options.max_tasks_per_child.value_or((std::numeric_limits<std::size_t>::max)())},
+          start_timeout_{options.start_timeout} {}
+
+    ~ProcessManager() override = default;
+
+    static std::size_t checked(std::size_t max_workers) {
+        constexpr std::size_t most = 1'000'000;  // More is a negative number gone wrong.
+        if (max_workers < 1 || max_workers > most)
+            throw std::invalid_argument(
+                "muster: max_workers must be at least 1; leave it out for the number of usable "
+                "CPUs");
+        return max_workers;
+    }
+    static std::size_t checked(const ProcessPoolOptions& options) {
+        if (options.max_tasks_per_child == std::size_t{0})
+            throw std::invalid_argument(
+                "muster: max_tasks_per_child must be at least 1; leave it out for no limit");
+        if (options.start_timeout <= std::chrono::nanoseconds(0))
+            throw std::invalid_argument("muster: start_timeout must be longer than nothing");
+        return checked(options.max_workers);
+    }
+
+    /// In a worker that has not reached its guard, a pool does nothing.
+    static bool inert() noexcept {
+        const WorkerPage* const page = own_worker_page();
+        return page && page->guard_passed.load(std::memory_order_seq_cst) == 0;
+    }
+
+    void manage() noexcept {
+        os::set_thread_name("muster-manager");
+        os::leave_signals_to_others();
+        std::optional<Receiver> awake(std::in_place, *this);
+        while (start_workers()) {
+            watch_.clear();
+            const std::size_t bell = watch_.add(bell_.fd());
+            const std::size_t reports = watch_.add(launcher_->fd());
+            for (const auto& worker : dispatcher_.workers) {
+                watch_.add(worker->lifeline.get());
+                watch_.add(worker->process.death_fd());
+            }
+            const Deadline limit = next_limit();
+            awake.reset();  // Looks once more at the results.
+            watch_.wait(limit);
+            awake.emplace(*this);
+            if (watch_.ready(bell)) bell_.clear();
+
+            const std::lock_guard held(receiving_);
+            receive();
+            end_overdue();
+            const bool reported = watch_.ready(reports);
+            if (reported) launcher_->receive();
+            for (std::size_t i = 0; i < dispatcher_.workers.size(); ++i) {
+                const bool lifeline = watch_.ready(reports + 1 + 2 * i);
+                const bool death = watch_.ready(reports + 2 + 2 * i);
+                attend(*dispatcher_.workers[i], lifeline, death || reported);
+            }
+            const std::lock_guard changing(mutex_);
+            std::erase_if(dispatcher_.workers,
+                          [](const auto& worker) { return worker->life == Life::ended; });
+        }
+        launcher_.reset();
+    }
+
+    void ask_for_manager() noexcept override {
+        const bool sooner = dispatcher_.limit && (!look_at_ || *dispatcher_.limit < *look_at_);
+        if (sooner) look_at_ = dispatcher_.limit;
+        if (sooner || dispatcher_.live() < wanted_workers()) bell_.ring();
+    }
+
+    enum class Running { fails_too, ends_with_its_worker };
+
+    /// Fails all tasks, present and later ones. The first reason stays.
+    void break_pool(MakeError error, Running running = Running::fails_too) {
+        std::vector<TaskHandle> all;
+        {
+            const std::lock_guard held(mutex_);
+            if (broken_) return;
+            broken_ = std::move(error);
+            all = dispatcher_.withdraw_all();
+            for (const auto& worker : dispatcher_.workers) {
+                if (running != Running::fails_too) break;
+                worker->take_rest([&](TaskHandle handle) { all.push_back(std::move(handle)); });
+                worker->process.kill_group();
+                if (worker->life != Life::ended) worker->life = Life::leaving;
+            }
+        }
+        for (TaskHandle& handle : all) fail(std::move(handle), broken_());
+    }
+
+    std::atomic<std::size_t> max_workers_;
+    std::unique_ptr<Launcher> launcher_;  // Gone when the pool is over.
+    std::atomic<bool> quitting_{false};
+
+    // Under mutex_.
+    std::size_t level_ = 0;  // How many workers there were at most: that many are kept.
+    std::size_t crashed_ = 0;
+    std::size_t respawned_ = 0;
+
+  private:
+    static constexpr unsigned most_failures = 3;
+
+    [[nodiscard]] std::size_t wanted_workers() const noexcept {
+        if (broken_ || quitting_.load(std::memory_order_seq_cst)) return 0;
+        return std::clamp(dispatcher_.outstanding(), level_, max_workers());
+    }
+
+    /// Starts what is wanted, or ends all. False when the pool is over.
+    bool start_workers() {
+        const std::lock_guard receiving(receiving_);
+        if (quitting_.load(std::memory_order_seq_cst)) {
+            send_home();
+            return !dispatcher_.workers.empty();
+        }
+        for (;;) {
+            {
+                const std::lock_guard held(mutex_);
+                if (dispatcher_.live() >= wanted_workers()) return true;
+            }
+            try {
+                auto worker =
+                    std::make_unique<WorkerHandle>(memory_, bell_, leader_bell_, *launcher_);
+                worker->start_limit = deadline_after(start_timeout_);
+                worker->most_tasks = most_tasks_;
+                const std::lock_guard held(mutex_);
+                respawned_ += dispatcher_.live() < level_ ? 1 : 0;
+                dispatcher_.workers.push_back(std::move(worker));
+                level_ = std::max(level_, dispatcher_.live());
+            } catch (const EntryGuardError&) {
+                break_pool([error = std::current_exception()] { return error; });
+                return true;
+            } catch (const std::exception& error) {
+                if (cannot_start(error.what())) return true;
+            }
+        }
+    }
+
+    /// Counts a worker that could not be started. True when no other should be tried now.
+    bool cannot_start(const std::string& why) {
+        std::size_t live = 0;
+        {
+            const std::lock_guard held(mutex_);
+            live = dispatcher_.live();
+            if (live != 0) level_ = live;  // The tasks run, on fewer workers than wished for.
+        }
+        if (live != 0) return true;
+        if (++failures_ < most_failures) return false;
+        break_pool([why] {
+            return std::make_exception_ptr(BrokenProcessPool(
+                "muster: the process pool is broken: its workers cannot start: " + why));
+        });
+        return true;
+    }
+
+    void send_home() noexcept {
+        const std::lock_guard held(mutex_);
+        for (const auto& worker : dispatcher_.workers) {
+            if (worker->life == Life::ready) worker->quit();
+            if (worker->life == Life::starting) {
+                worker->life = Life::leaving;
+                worker->process.kill_group();
+            }
+        }
+    }
+
+    /// The initializer, which comes after the guard, may take its time.
+    static bool is_starting(const WorkerHandle& worker) noexcept {
+        return worker.life == Life::starting && !worker.past_guard();
+    }
+
+    [[nodiscard]] Deadline next_limit() {
+        const std::lock_guard held(mutex_);
+        dispatcher_.look_at_time(Clock::now());
+        look_at_ = dispatcher_.limit;
+        Deadline limit = look_at_;
+        for (const auto& worker : dispatcher_.workers) {
+            if (is_starting(*worker)) limit = earlier(limit, worker->start_limit);
+            // Without a descriptor that says so, a death is looked for from time to time.
+            if (worker->process.death_fd() == -1 && !worker->lifeline)
+                limit = earlier(limit, deadline_after(std::chrono::milliseconds(10)));
+        }
+        return limit;
+    }
+
+    /// Kills the workers whose task is past its time limit. Requires: `receiving_` is held.
+    void end_overdue() {
+        const Clock::time_point now = Clock::now();
+        std::vector<std::pair<TaskHandle, std::exception_ptr>> ended;
+        {
+            const std::lock_guard held(mutex_);
+            for (const auto& worker : dispatcher_.workers) {
+                if (worker->life == Life::leaving || worker->life == Life::ended) continue;
+                RemoteTask* const task = worker->overdue(now);
+                if (!task) continue;
+                worker->verdict = timeout_of(*worker, *task);
+                count_attempt(*task, nanoseconds(worker->began()), nanoseconds(now), cell_);
+                // The next attempt has to wait for the end of this one.
+                if (task->retries == 0)
+                    ended.emplace_back(worker->take(task->number), worker->verdict);
+                end(*worker);
+            }
+            dispatch();
+        }
+        for (auto& [handle, error] : ended) fail(std::move(handle), error, Outcome::timed_out);
+    }
+
+    void attend(WorkerHandle& worker, bool lifeline, bool death) {
+        if (lifeline) read_lifeline(worker);
+        if (is_starting(worker) && expired(worker.start_limit)) {
+            worker.failure = "it was not there within start_timeout";
+            worker.process.kill_group();
+            guard_missed();
+        }
+        if (death || !worker.lifeline)
+            if (const auto status = worker.process.poll_exit(false)) bury(worker, *status);
+    }
+
+    void read_lifeline(WorkerHandle& worker) {
+        Packet packet;
+        std::optional<std::size_t> size;
+        try {
+            size = os::receive_packet(worker.lifeline.get(),
+                                      std::as_writable_bytes(std::span(&packet, 1)));
+        } catch (...) {  // A broken lifeline is a cut one.
+        }
+        if (!size) {
+            worker.lifeline = {};  // Its death follows at once, or has come.
+            return;
+        }
+        if (worker.life != Life::starting || *size != sizeof packet) return;
+        const std::string text(packet.text.data(),
+                               std::min<std::size_t>(packet.text_size, packet.text.size()));
+        switch (packet.kind) {
+            case Packet::Kind::ready: {
+                failures_ = 0;
+                const std::lock_guard held(mutex_);
+                worker.life = Life::ready;
+                dispatcher_.retire_surplus(max_workers());
+                dispatch();
+                break;
+            }
+            case Packet::Kind::unguarded:
+                guard_missed();
+                break;
+            case Packet::Kind::other_build:
+                break_pool([program = launcher_->program()] {
+                    return std::make_exception_ptr(EntryGuardError(other_build(program)));
+                });
+                break;
+            case Packet::Kind::initializer_failed:
+                break_pool([text] {
+                    return std::make_exception_ptr(BrokenProcessPool(
+                        "muster: the process pool is broken: its initializer threw: " + text));
+                });
+                break;
+            default:
+                break;
+        }
+    }
+
+    void guard_missed() {
+        break_pool([program = launcher_->program()] {
+            return std::make_exception_ptr(EntryGuardError(missing_guard(program)));
+        });
+    }
+
+    /// A worker process has ended. Requires: `receiving_` is held.
+    void bury(WorkerHandle& worker, const os::ExitStatus& status) {
+        receive();  // What it had sent is not lost.
+        const Life life = worker.life;
+        std::vector<TaskHandle> unfinished;
+        {
+            const std::lock_guard held(mutex_);
+            worker.life = Life::ended;
+            dispatcher_.recall_all(worker);
+            worker.take_rest([&](TaskHandle handle) { unfinished.push_back(std::move(handle)); });
+            if (!worker.verdict) crashed_ += unfinished.size();
+            dispatch();
+        }
+        for (TaskHandle& handle : unfinished) {
+            const std::exception_ptr error =
+                worker.verdict ? worker.verdict : crash_of(worker, status, *handle.task);
+            if (!worker.verdict)
+                count_attempt(*handle.task, nanoseconds(worker.began()), nanoseconds(Clock::now()),
+                              cell_);
+            const Outcome outcome = worker.verdict ? Outcome::timed_out : Outcome::failed;
+            if (!retry(handle, error, outcome)) fail(std::move(handle), error, outcome);
+        }
+        if (life != Life::starting || broken_) return;
+        if (status.exit_code && !worker.past_guard()) {
+            guard_missed();  // Its main has ended, or another program's.
+        } else if (++failures_ >= most_failures) {
+            if (!status.signal && !worker.past_guard()) return guard_missed();
+            break_pool([end = describe_end(status)] {
+                return std::make_exception_ptr(BrokenProcessPool(
+                    "muster: the process pool is broken: its workers cannot start; "
+                    "the last one " +
+                    end));
+            });
+        }
+    }
+
+    const std::size_t most_tasks_;
+    const std::chrono::nanoseconds start_timeout_;
+    Deadline
+        look_at_;  // When `manage` looks at time limits, if nothing else wakes it; under mutex_.
+
+    // Of the thread that manages.
+    os::Watch watch_;
+    unsigned failures_ = 0;
+};
+
+}  // namespace muster::detail
