@@ -15,6 +15,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -220,6 +221,9 @@ TEST_CASE_TEMPLATE("a worker is replaced after its tasks [test_max_tasks_per_chi
 
     CHECK(second != first);
     CHECK(muster::test::ends(first));
+    const auto limit = std::chrono::steady_clock::now() + 60s;  // The pool sees it soon, too.
+    while (pool.stats().pids.size() != 1 && std::chrono::steady_clock::now() < limit)
+        std::this_thread::yield();
     CHECK(pool.stats().pids == std::vector<int>{second});
 }
 
