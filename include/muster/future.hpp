@@ -58,7 +58,8 @@ class AnyFuture {
     ///
     ///     if (!search.wait_for(10s)) search.kill();
     ///
-    /// Returns false when the task is done, or runs on a thread, which cannot be ended.
+    /// Returns whether the future holds `CancelledError`: false when the task has an outcome, or
+    /// runs on a thread, which cannot be ended.
     bool kill() const { return state().kill(); }
 
     /// Waits until done. Never throws what the task threw.

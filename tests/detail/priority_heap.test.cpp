@@ -21,6 +21,7 @@ struct Item final : muster::detail::Runnable {
         submitted_ns = time;
     }
     void run(muster::detail::RunContext&) noexcept override {}
+    void run_ahead(muster::detail::RunContext&) noexcept override {}
     void abandon() noexcept override {}
 };
 

@@ -30,6 +30,7 @@ struct Item final : Runnable {
         submitted_ns = time;
     }
     void run(muster::detail::RunContext&) noexcept override {}
+    void run_ahead(muster::detail::RunContext&) noexcept override {}
     void abandon() noexcept override {}
 };
 

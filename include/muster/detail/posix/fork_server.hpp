@@ -93,8 +93,9 @@ class ForkLoop {
     explicit ForkLoop(int control) noexcept : control_{control} {}
 
     /// Serves until the other end of the socket is closed, and then ends the process. Returns in
-    /// each copy, with the descriptors that it was given: all signals as they were before, standard
-    /// input the null device, in a process group of its own that ends with this process.
+    /// each copy, with the descriptors that it was given. The copy has its signals as they were
+    /// before, but SIGTERM ends it; the null device as standard input; a process group of its own;
+    /// and ends with this process.
     HandedFds serve() noexcept {
         ::sigset_t all;
         ::sigset_t but_child;
@@ -165,6 +166,10 @@ class ForkLoop {
             (void)MUSTER_SYSCALL(dup2)(null, STDIN_FILENO);
             MUSTER_SYSCALL(close)(null);
         }
+        // The program's handler for its own end, if it has one, must not keep a worker from its end.
+        struct ::sigaction by_default {};
+        by_default.sa_handler = SIG_DFL;
+        (void)MUSTER_SYSCALL(sigaction)(SIGTERM, &by_default, nullptr);
         (void)MUSTER_SYSCALL(sigaction)(SIGCHLD, &child_action_, nullptr);
         (void)MUSTER_SYSCALL(pthread_sigmask)(SIG_SETMASK, &mask_, nullptr);
     }
