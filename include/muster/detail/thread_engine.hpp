@@ -241,6 +241,7 @@ class ThreadEngine : public TaskOwner {
                     if (work_available()) signal_work();
                 }
                 (*frame).tasks = 1;
+                me.began_ns.store(nanoseconds(context.now), std::memory_order_relaxed);
                 task->run(context);
                 (*frame).tasks = 0;
             } else if (quits) {
@@ -294,9 +295,27 @@ class ThreadEngine : public TaskOwner {
         if (!ready_.empty() && me.local.front_from_inside(age))
             if (Runnable* task = ready_.pop(me.local, 0, age)) return task;
         if (Runnable* task = me.local.pop()) return task;
+        if (!ready_.empty())
+            if (Runnable* task = rescue(me)) return task;
         if (Runnable* task = ready_.pop(me.local, 2 * workers_.max(), any_age)) return task;
         if (Runnable* task = steal(me)) return task;
         return ready_.pop_any();
+    }
+
+    /// What another worker took along before it began a long task is older than all that still
+    /// waits, and goes first.
+    Runnable* rescue(ThreadWorker& me) noexcept {
+        constexpr std::int64_t long_ns = 100'000;
+        const std::int64_t now = me.began_ns.load(std::memory_order_relaxed);
+        const std::size_t count = workers_.size();
+        for (std::size_t i = 1; i < count; ++i) {
+            ThreadWorker& other = workers_[(me.index + i) % count];
+            if (other.local.empty() ||
+                now - other.began_ns.load(std::memory_order_relaxed) < long_ns)
+                continue;
+            if (Runnable* task = other.local.steal_into(me.local)) return task;
+        }
+        return nullptr;
     }
 
     Runnable* steal(ThreadWorker& me) noexcept {

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <mutex>
 #include <thread>
 
@@ -87,6 +88,8 @@ struct alignas(64) ThreadWorker {
     LocalQueue local;
     LedgerCell cell;
     std::atomic<std::uint32_t> woken{0};
+    /// When it began the task that it runs.
+    std::atomic<std::int64_t> began_ns{(std::numeric_limits<std::int64_t>::max)()};
     std::size_t index = 0;
     ThreadWorker* below = nullptr;  ///< Who lay down to sleep before it.
     std::atomic<bool> ended{true};  ///< It will touch nothing of the pool any more.

@@ -35,7 +35,7 @@ class alignas(64) ThreadWorkers {
     }
 
     [[nodiscard]] ThreadWorker& operator[](std::size_t index) const noexcept {
-        const auto block = static_cast<std::size_t>(std::bit_width(index + 1)) - 1;
+        const std::size_t block = block_of(index);
         return blocks_[block][index + 1 - (std::size_t{1} << block)];
     }
 
@@ -98,6 +98,10 @@ class alignas(64) ThreadWorkers {
     }
 
   private:
+    static std::size_t block_of(std::size_t index) noexcept {
+        return static_cast<std::size_t>(std::bit_width((index + 1) / 2));
+    }
+
     void close() noexcept {
         const std::lock_guard held(starting_);
         closed_ = true;
@@ -107,7 +111,7 @@ class alignas(64) ThreadWorkers {
         const std::size_t index = size();
         for (std::size_t i = 0; i < index; ++i)
             if ((*this)[i].ended.load(std::memory_order_acquire)) return (*this)[i];
-        const auto block = static_cast<std::size_t>(std::bit_width(index + 1)) - 1;
+        const std::size_t block = block_of(index);
         if (!blocks_[block])
             blocks_[block] = std::make_unique<ThreadWorker[]>(std::size_t{1} << block);
         ThreadWorker& added = (*this)[index];

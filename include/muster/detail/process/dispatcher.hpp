@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -67,6 +68,18 @@ class Dispatcher {
         for (const auto& worker : workers)
             if (worker->life == WorkerHandle::Life::ready && worker->in_flight == 0)
                 take_from_others(*worker);
+    }
+
+    /// Takes back what lies behind a task that takes long, while younger ones wait. Until that one
+    /// has ended its worker gets no other.
+    void take_from_stuck(Clock::time_point now) {
+        if (waiting_count_ == 0) return;
+        for (const auto& worker : workers) {
+            if (worker->stuck || worker->in_flight < 2 || !worker->runs_since_before(now - ahead))
+                continue;
+            worker->stuck = true;
+            recall_all(*worker);
+        }
     }
 
     /// Dispatches what has waited for its time, and finds `limit` anew.
@@ -166,10 +179,14 @@ class Dispatcher {
     }
 
   private:
+    /// How much work a worker has before it.
+    static constexpr std::chrono::microseconds ahead{100};
+
     static std::size_t depth(const WorkerHandle& worker) noexcept {
-        constexpr double ahead_ns = 100'000;
+        if (worker.stuck) return 1;
         // Half a microsecond for what a task costs beside its own time.
-        const double tasks = ahead_ns / (worker.task_ns + 500);
+        const double tasks =
+            std::chrono::duration<double, std::nano>(ahead).count() / (worker.task_ns + 500);
         return worker.has_worked
                    ? std::clamp<std::size_t>(static_cast<std::size_t>(tasks), 2, ring_slots)
                    : 2;

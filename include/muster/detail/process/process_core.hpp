@@ -356,7 +356,9 @@ class ProcessCore : public RemoteOwner {
                 result.handle = worker.take(result.header.number);
                 count(worker, result.header);
             }
+            worker.stuck = false;
             worker.quit_if_spent();
+            dispatcher_.take_from_stuck(Clock::now());
             dispatch();
         }
         for (ReceivedResult& result : received_)

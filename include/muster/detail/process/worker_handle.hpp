@@ -202,6 +202,11 @@ struct WorkerHandle {
             std::chrono::nanoseconds(page().begun_ns.load(std::memory_order_acquire))));
     }
 
+    /// Whether it runs a task that began before `when`.
+    [[nodiscard]] bool runs_since_before(Clock::time_point when) const noexcept {
+        return busy() && began() < when;
+    }
+
     /// The first moment at which one of its tasks can be past its time limit.
     [[nodiscard]] Deadline next_limit(Clock::time_point now) const noexcept {
         Deadline next;
@@ -290,6 +295,7 @@ struct WorkerHandle {
     std::size_t in_flight = 0;
     std::size_t tasks_given = 0;  ///< Those that were recalled not counted.
     std::size_t most_tasks = (std::numeric_limits<std::size_t>::max)();
+    bool stuck = false;       ///< Its task takes long: nothing is to wait behind it.
     bool has_worked = false;  ///< At least one result came from it.
     double task_ns = 0;       ///< How long its tasks take, the latest counting most.
     std::string failure;      ///< Why it is being ended by us.
