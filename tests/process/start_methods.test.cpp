@@ -12,6 +12,7 @@
 #include <iostream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "posix/descriptors.hpp"
 #include "support/program.hpp"
@@ -176,6 +177,18 @@ TEST_CASE("nothing is printed twice, and a forked worker runs no exit handlers")
         CHECK(count("from the worker\n") == 1);
         CHECK(count("exit handler\n") == 0);
         CHECK(count("destroyed\n") == 0);
+    }
+}
+
+TEST_CASE("workers of every start method serve a program without descriptors 0 to 2") {
+    for (const StartMethod method : every_method) {
+        int seen = 0;
+        {
+            const muster::test::StandardStreamsClosed closed;
+            ProcessPoolExecutor pool({.max_workers = 2, .start_method = method});
+            seen = pool.submit([](std::vector<int> v) { return v[1]; }, std::vector{1, 2}).result();
+        }
+        CHECK(seen == 2);
     }
 }
 

@@ -135,11 +135,11 @@ class ForkLoop {
         return false;
     }
 
-    bool start(const HandedFds& fds) noexcept {
+    bool start(HandedFds& fds) noexcept {
         const ::pid_t server = MUSTER_SYSCALL(getpid)();
         const ::pid_t pid = MUSTER_SYSCALL(fork)();
         if (pid == 0) {
-            become_copy(server);
+            become_copy(server, fds);
             return true;
         }
         if (pid == -1) {
@@ -156,11 +156,18 @@ class ForkLoop {
         return false;
     }
 
-    void become_copy(::pid_t server) noexcept {
+    void become_copy(::pid_t server, HandedFds& fds) noexcept {
         (void)MUSTER_SYSCALL(setpgid)(0, 0);
         (void)MUSTER_SYSCALL(prctl)(PR_SET_PDEATHSIG, SIGKILL);
         if (MUSTER_SYSCALL(getppid)() != server) MUSTER_SYSCALL(_exit)(1);
         MUSTER_SYSCALL(close)(control_);
+        // Where the program has closed its standard streams, what is received gets their numbers.
+        for (int& fd : fds) {
+            if (fd == -1 || fd > STDERR_FILENO) continue;
+            const int above = MUSTER_SYSCALL(fcntl)(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+            MUSTER_SYSCALL(close)(fd);
+            fd = above;
+        }
         const int null = MUSTER_SYSCALL(open)("/dev/null", O_RDWR | O_CLOEXEC);
         if (null > STDIN_FILENO) {
             (void)MUSTER_SYSCALL(dup2)(null, STDIN_FILENO);
