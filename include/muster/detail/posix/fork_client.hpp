@@ -23,14 +23,12 @@ namespace muster::detail::posix {
 /// This side of a `ForkLoop`: has copies of another process made, and hears of their ends.
 ///
 /// Thread safety: `send_signal`; the rest in one thread at a time.
-class ForkClient final : public Reaper {
+class ForkClient final : public Reaper, public std::enable_shared_from_this<ForkClient> {
   public:
     /// `server` serves the other end of `control`.
     ForkClient(PrivateFd control, ChildProcess server)
         : control_{std::move(control)}, server_{std::move(server)} {}
-    ForkClient(const ForkClient&) = delete;
-    ForkClient& operator=(const ForkClient&) = delete;
-    ~ForkClient() {
+    ~ForkClient() override {
         control_ = {};  // At which the server ends.
         if (!server_.wait_exit(std::chrono::steady_clock::now() + std::chrono::seconds(1))) {
             server_.kill_group();
@@ -41,7 +39,7 @@ class ForkClient final : public Reaper {
     /// Copies this process as it is now; `serve(socket)` is what the copy does.
     /// Throws: `std::system_error`.
     template <typename Serve>
-    static std::unique_ptr<ForkClient> copy_this_process(Serve serve) {
+    static std::shared_ptr<ForkClient> copy_this_process(Serve serve) {
         auto [ours, theirs] = socket_pair();
         PrivateFd control(std::move(ours));
         const ::pid_t pid = check(MUSTER_SYSCALL(fork)(), "fork");
@@ -51,7 +49,7 @@ class ForkClient final : public Reaper {
             MUSTER_SYSCALL(_exit)(0);
         }
         (void)MUSTER_SYSCALL(setpgid)(pid, pid);
-        return std::make_unique<ForkClient>(std::move(control), ChildProcess::adopt(pid));
+        return std::make_shared<ForkClient>(std::move(control), ChildProcess::adopt(pid));
     }
 
     /// Readable when there is something to `receive`, or the server is gone.
@@ -73,7 +71,8 @@ class ForkClient final : public Reaper {
             if (report.kind == ForkReport::Kind::failed) throw_error(report.value, "fork");
             if (report.kind == ForkReport::Kind::started) {
                 ended_.erase(report.pid);
-                return ChildProcess::adopt(report.pid, std::move(received->pidfd), *this);
+                return ChildProcess::adopt(report.pid, std::move(received->pidfd),
+                                           shared_from_this());
             }
             keep(report);
         }
@@ -94,7 +93,14 @@ class ForkClient final : public Reaper {
         const ForkRequest request{target == SignalTarget::group ? ForkRequest::Kind::signal_group
                                                                 : ForkRequest::Kind::signal,
                                   pid, signal};
-        (void)send_with_fds(control_.get(), std::as_bytes(std::span(&request, 1)), {});
+        // Never waits: the server may itself wait until its reports are read.
+        (void)send_with_fds(control_.get(), std::as_bytes(std::span(&request, 1)), {},
+                            MSG_DONTWAIT);
+    }
+
+    /// How the server ended, if it does within a second.
+    [[nodiscard]] std::optional<ExitStatus> server_end() noexcept {
+        return server_.wait_exit(std::chrono::steady_clock::now() + std::chrono::seconds(1));
     }
 
   private:

@@ -44,7 +44,7 @@ struct ForkReport {
 
 /// Sends a message with descriptors. As `sendmsg`: -1 and `errno` if it failed.
 inline ::ssize_t send_with_fds(int socket, std::span<const std::byte> bytes,
-                               std::span<const int> fds) noexcept {
+                               std::span<const int> fds, int flags = 0) noexcept {
     ::iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
     ::msghdr message{};
     message.msg_iov = &part;
@@ -60,7 +60,7 @@ inline ::ssize_t send_with_fds(int socket, std::span<const std::byte> bytes,
         std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
     }
     return retry_interrupted(
-        [&] { return MUSTER_SYSCALL(sendmsg)(socket, &message, MSG_NOSIGNAL); });
+        [&] { return MUSTER_SYSCALL(sendmsg)(socket, &message, flags | MSG_NOSIGNAL); });
 }
 
 /// Receives a message; `fds` gets the descriptors in it, -1 where there is none. As `recvmsg`.

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <memory>
 #include <muster/detail/posix/fd.hpp>
 #include <muster/detail/posix/pidfd.hpp>
 #include <muster/detail/posix/spawn_actions.hpp>
@@ -50,14 +51,17 @@ struct ExitStatus {
 /// Whose children some processes are: it alone can reap them, and knows whether a number is theirs.
 class Reaper {
   public:
+    Reaper() = default;
+    Reaper(const Reaper&) = delete;
+    Reaper& operator=(const Reaper&) = delete;
+
     /// How the process ended, told once; empty while it runs.
     virtual std::optional<ExitStatus> take_status(::pid_t pid) noexcept = 0;
     /// True when it will tell nothing more.
     [[nodiscard]] virtual bool gone() const noexcept = 0;
     virtual void send_signal(::pid_t pid, int signal, SignalTarget target) noexcept = 0;
 
-  protected:
-    ~Reaper() = default;
+    virtual ~Reaper() = default;
 };
 
 /// The parent's environment with `extra` in place of its variables of the same names.
@@ -97,7 +101,7 @@ class ChildProcess {
     ChildProcess(ChildProcess&& other) noexcept
         : pid_{std::exchange(other.pid_, -1)},
           death_{std::move(other.death_)},
-          reaper_{std::exchange(other.reaper_, nullptr)},
+          reaper_{std::move(other.reaper_)},
           status_{std::exchange(other.status_, std::nullopt)} {}
     ChildProcess& operator=(ChildProcess other) noexcept {
         std::swap(pid_, other.pid_);
@@ -162,12 +166,12 @@ class ChildProcess {
         return child;
     }
 
-    /// A child of `reaper`'s, which outlives this.
-    static ChildProcess adopt(::pid_t pid, Fd death, Reaper& reaper) {
+    /// A child of `reaper`'s.
+    static ChildProcess adopt(::pid_t pid, Fd death, std::shared_ptr<Reaper> reaper) {
         ChildProcess child;
         child.pid_ = pid;
         child.death_ = above_stdio(std::move(death));
-        child.reaper_ = &reaper;
+        child.reaper_ = std::move(reaper);
         return child;
     }
 
@@ -309,11 +313,11 @@ class ChildProcess {
     }
 
     void signal_group() const noexcept {
-        if (reaper_ && !status_) return reaper_->send_signal(pid_, SIGKILL, SignalTarget::group);
         if (death_) {
             const int result = pidfd_send_signal(death_.get(), SIGKILL, SignalTarget::group);
             if (result == 0 || errno == ESRCH) return;
         }
+        if (reaper_ && !status_) return reaper_->send_signal(pid_, SIGKILL, SignalTarget::group);
         if (owns_number()) (void)MUSTER_SYSCALL(kill)(-pid_, SIGKILL);
     }
 
@@ -337,7 +341,7 @@ class ChildProcess {
 
     ::pid_t pid_ = -1;
     Fd death_;
-    Reaper* reaper_ = nullptr;  // If it is not this process's own child.
+    std::shared_ptr<Reaper> reaper_;  // If it is not this process's own child.
     std::optional<ExitStatus> status_;
 };
 

@@ -38,14 +38,12 @@ class Dispatcher {
     /// Takes a task, be it new or one that was handed out before.
     void add(TaskHandle handle) {
         RemoteTask& task = *handle.task;
-        task.place = RemoteTask::Place::waiting;
-        std::deque<TaskHandle>& equals = waiting_[task.priority];
+        Level& level = waiting_[task.priority];
         // A new one is the last, one that was handed out is mostly the first.
-        auto place = equals.end();
-        if (!equals.empty() && equals.back().task->id > task.id)
-            place = std::find_if(equals.begin(), equals.end(),
-                                 [&](const TaskHandle& other) { return other.task->id > task.id; });
-        equals.insert(place, std::move(handle));
+        auto place = level.end();
+        if (!level.empty() && level.back().id > task.id) place = find(level, task.id);
+        level.insert(place, {task.id, std::move(handle)});
+        task.place = RemoteTask::Place::waiting;
         ++waiting_count_;
     }
 
@@ -59,6 +57,7 @@ class Dispatcher {
     /// Hands out what waits to the workers that have room, the least loaded first.
     void dispatch() {
         while (waiting_count_ != 0) {
+            drop_cancelled();
             make_way_for(waiting_.begin()->first);
             WorkerHandle* const worker = least_loaded();
             if (!worker) return;
@@ -70,16 +69,33 @@ class Dispatcher {
                 take_from_others(*worker);
     }
 
-    /// Takes back what lies behind a task that takes long, while younger ones wait. Until that one
-    /// has ended its worker gets no other.
+    /// Takes back what lies behind a task that takes long. Until that one has ended its worker gets
+    /// no other.
     void take_from_stuck(Clock::time_point now) {
-        if (waiting_count_ == 0) return;
         for (const auto& worker : workers) {
             if (worker->stuck || worker->in_flight < 2 || !worker->runs_since_before(now - ahead))
                 continue;
             worker->stuck = true;
             recall_all(*worker);
         }
+    }
+
+    /// Takes back what was handed to a worker whose tasks take longer than they did.
+    void take_surplus(WorkerHandle& worker) {
+        const std::size_t enough = 2 * depth(worker);
+        if (worker.in_flight <= enough) return;
+        std::size_t surplus = worker.in_flight - enough;
+        worker.recall_if([&](const RemoteTask&) { return surplus != 0; },
+                         [&](TaskHandle handle) {
+                             add(std::move(handle));
+                             --surplus;
+                         });
+    }
+
+    /// Leaves a worker with nothing but the task that it runs.
+    void isolate(WorkerHandle& worker) {
+        worker.stuck = worker.isolated = true;
+        recall_all(worker);
     }
 
     /// Dispatches what has waited for its time, and finds `limit` anew.
@@ -93,8 +109,7 @@ class Dispatcher {
         if (!delayed_.empty()) limit = delayed_.begin()->first;
         dispatch();
         for (const auto& worker : workers)
-            if (worker->life == WorkerHandle::Life::ready ||
-                worker->life == WorkerHandle::Life::retiring)
+            if (!worker->killed && worker->life != WorkerHandle::Life::ended)
                 limit = earlier(limit, worker->next_limit(now));
     }
 
@@ -116,11 +131,13 @@ class Dispatcher {
                 task.place = RemoteTask::Place::nowhere;
                 return handle;
             }
-            case RemoteTask::Place::waiting:
+            case RemoteTask::Place::waiting: {
                 // Its entry stays where it is and is passed over when its turn comes.
+                Level& level = waiting_.at(task.priority);
                 task.place = RemoteTask::Place::nowhere;
                 --waiting_count_;
-                return {Ref<StateBase>::share(&task.state()), &task};
+                return std::exchange(find(level, task.id)->handle, {});
+            }
             case RemoteTask::Place::nowhere:
                 break;
         }
@@ -204,11 +221,11 @@ class Dispatcher {
 
     TaskHandle pop() {
         for (auto level = waiting_.begin(); level != waiting_.end();) {
-            auto& tasks = level->second;
+            Level& tasks = level->second;
             while (!tasks.empty()) {
-                TaskHandle handle = std::move(tasks.front());
+                TaskHandle handle = std::move(tasks.front().handle);
                 tasks.pop_front();
-                if (handle.task->place != RemoteTask::Place::waiting) continue;  // Cancelled.
+                if (!handle.task) continue;  // Cancelled.
                 handle.task->place = RemoteTask::Place::nowhere;
                 --waiting_count_;
                 return handle;
@@ -226,35 +243,60 @@ class Dispatcher {
         worker.wake();
     }
 
-    /// What was handed out, but has not begun, does not go before a task of this priority.
+    /// What was handed out, but has not begun, does not go before a task of this priority, which in
+    /// turn is not put behind a long one.
     void make_way_for(int priority) {
         if (priority <= lowest_handed_out_) return;
         lowest_handed_out_ = priority;  // What is left below has begun.
         for (const auto& worker : workers)
             worker->recall_if([&](const RemoteTask& task) { return task.priority < priority; },
                               [this](TaskHandle handle) { add(std::move(handle)); });
+        const Clock::time_point now = Clock::now();
+        for (const auto& worker : workers)
+            worker->stuck = worker->stuck || worker->runs_since_before(now - ahead);
     }
 
     /// A task must not be stuck behind a long one while this worker has nothing to do.
     void take_from_others(WorkerHandle& idle) {
+        if (!idle.has_room()) return;
         WorkerHandle* richest = nullptr;
         for (const auto& worker : workers)
             if (worker->in_flight > 1 && (!richest || worker->in_flight > richest->in_flight))
                 richest = worker.get();
-        if (!richest || !idle.has_room()) return;
-        std::size_t wanted = std::min(richest->in_flight / 2, idle.most_tasks - idle.tasks_given);
-        std::vector<TaskHandle> taken;
-        richest->recall_if([&](const RemoteTask&) { return wanted != 0; },
-                           [&](TaskHandle handle) {
-                               taken.push_back(std::move(handle));
-                               --wanted;
-                           });
-        for (auto handle = taken.rbegin(); handle != taken.rend(); ++handle)
-            hand_out(idle, std::move(*handle));
+        if (!richest) return;
+        // All, so that the oldest go first, and then in turns to who has less to do.
+        recall_all(*richest);
+        while (WorkerHandle* const worker = waiting_count_ != 0 ? least_loaded() : nullptr) {
+            TaskHandle next = pop();
+            if (next.task) hand_out(*worker, std::move(next));
+        }
     }
 
-    std::map<int, std::deque<TaskHandle>, std::greater<>> waiting_;  // Cancelled ones included.
-    std::size_t waiting_count_ = 0;                                  // Without those.
+    struct Entry {
+        std::uint64_t id = 0;
+        TaskHandle handle;  // Empty once it was cancelled.
+    };
+    using Level = std::deque<Entry>;  // By id.
+
+    /// The first entry that is not before `id`.
+    static Level::iterator find(Level& level, std::uint64_t id) {
+        return std::lower_bound(
+            level.begin(), level.end(), id,
+            [](const Entry& entry, std::uint64_t sought) { return entry.id < sought; });
+    }
+
+    /// Drops the cancelled entries at the front. Requires: not all are.
+    void drop_cancelled() {
+        for (;;) {
+            Level& level = waiting_.begin()->second;
+            while (!level.empty() && !level.front().handle.task) level.pop_front();
+            if (!level.empty()) return;
+            waiting_.erase(waiting_.begin());
+        }
+    }
+
+    std::map<int, Level, std::greater<>> waiting_;
+    std::size_t waiting_count_ = 0;  // Without the cancelled ones.
     std::multimap<Clock::time_point, TaskHandle> delayed_;
     std::uint64_t last_id_ = 0;
     int lowest_handed_out_ = (std::numeric_limits<int>::max)();

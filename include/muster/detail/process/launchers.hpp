@@ -65,7 +65,9 @@ class ForkLauncher : public Launcher {
         page.role = role();
         return server_->start(fds);
     }
-    [[nodiscard]] int fd() const noexcept override { return server_ ? server_->fd() : -1; }
+    [[nodiscard]] int fd() const noexcept override {
+        return server_ && !server_->gone() ? server_->fd() : -1;
+    }
     void receive() noexcept override {
         if (server_) server_->receive();
     }
@@ -75,7 +77,7 @@ class ForkLauncher : public Launcher {
     virtual void prepare() = 0;
     [[nodiscard]] virtual WorkerRole role() const noexcept = 0;
 
-    std::unique_ptr<os::ForkClient> server_;
+    std::shared_ptr<os::ForkClient> server_;
 };
 
 /// Copies of this process as it is when the launcher is made.
@@ -116,7 +118,7 @@ class ForkServerLauncher final : public ForkLauncher {
             spawn_.start(page, {socket, memory.get(), memory.get(), socket, socket});
         theirs = {};
         const int raw = control.get();
-        server_ = std::make_unique<os::ForkClient>(std::move(control), std::move(process));
+        server_ = std::make_shared<os::ForkClient>(std::move(control), std::move(process));
         try {
             expect_ready(raw);
         } catch (...) {
@@ -133,8 +135,12 @@ class ForkServerLauncher final : public ForkLauncher {
         while (!expired(limit) && !watch.ready(0)) watch.wait(limit);
         Packet packet;
         packet.kind = Packet::Kind::unguarded;
-        if (watch.ready(0))
-            (void)os::receive_packet(control, std::as_writable_bytes(std::span(&packet, 1)));
+        if (watch.ready(0) &&
+            !os::receive_packet(control, std::as_writable_bytes(std::span(&packet, 1)))) {
+            const auto end = server_->server_end();
+            if (end && end->signal)
+                throw std::runtime_error("the process to be copied " + describe_end(*end));
+        }
         if (packet.kind == Packet::Kind::other_build) throw EntryGuardError(other_build(program()));
         if (packet.kind != Packet::Kind::ready) throw EntryGuardError(missing_guard(program()));
     }

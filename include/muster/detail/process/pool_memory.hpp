@@ -105,6 +105,24 @@ class PoolMemory {
     std::size_t cached_ = 0;  // Bytes of large blocks that are free and still have their pages.
 };
 
+/// A block that is given back with this.
+class PoolBlock {
+  public:
+    /// **Throws**: `std::bad_alloc`.
+    PoolBlock(PoolMemory& memory, std::size_t size)
+        : memory_{memory}, size_{size}, offset_{memory.allocate(size)} {}
+    PoolBlock(const PoolBlock&) = delete;
+    PoolBlock& operator=(const PoolBlock&) = delete;
+    ~PoolBlock() { memory_.free(offset_, size_); }
+
+    [[nodiscard]] Offset offset() const noexcept { return offset_; }
+
+  private:
+    PoolMemory& memory_;
+    std::size_t size_;
+    Offset offset_;
+};
+
 /// Where a task is encoded: small ones here, and copied when their size is known; large ones in
 /// place, so that their bytes are written once.
 class RecordBuffer final : public ByteBuffer {

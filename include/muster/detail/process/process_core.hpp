@@ -39,6 +39,7 @@ class ProcessCore : public RemoteOwner {
     /// Takes a task that was accepted. What hinders it goes to its future.
     virtual void take(TaskHandle handle, const void* executor) {
         try {
+            prepare();
             std::unique_lock held(mutex_);
             if (!started_) {
                 start(executor);
@@ -76,16 +77,9 @@ class ProcessCore : public RemoteOwner {
         TaskHandle handle;
         {
             const std::unique_lock receiving = lock_receiving();
-            receive_if_free();  // A result that was sent is not lost.
-            const std::lock_guard held(mutex_);
-            handle = dispatcher_.withdraw(task);
-            if (!handle.task && task.place == RemoteTask::Place::handed_out) {
-                WorkerHandle& worker = *task.worker;
-                handle = worker.take(task.number);
-                end(worker);
-            }
-            dispatch();
+            while (!take_to_kill(task, handle)) receive_if_free();  // What was sent is not lost.
         }
+        if (!receiving_here()) try_receive();  // Others may have left that to us.
         if (!handle.task) return false;
         cancel(handle);
         return true;
@@ -93,10 +87,11 @@ class ProcessCore : public RemoteOwner {
 
     bool stop_remote(RemoteTask& task) noexcept override {
         if (inherited()) return false;
+        task.stop_requested.store(true, std::memory_order_seq_cst);
         TaskHandle between_attempts;
         {
             const std::lock_guard held(mutex_);
-            if (task.place == RemoteTask::Place::nowhere) return false;
+            if (task.place == RemoteTask::Place::nowhere) return task.has_attempts;
             memory_.at<Record>(task.call.record)
                 ->stop_requested.store(1, std::memory_order_seq_cst);
             if (task.last_error) between_attempts = dispatcher_.withdraw(task);
@@ -136,6 +131,8 @@ class ProcessCore : public RemoteOwner {
 
     ~ProcessCore() override = default;
 
+    /// Does what runs user code and has to come before `start`. Called for each task.
+    virtual void prepare() = 0;
     /// Begins the pool's life, at its first task. Called under `mutex_`.
     virtual void start(const void* executor) = 0;
     /// Wakes the manager if it has something to do. Called under `mutex_`.
@@ -150,7 +147,7 @@ class ProcessCore : public RemoteOwner {
     /// Kills a worker and has others run what it has not begun. Requires: both locks are held.
     void end(WorkerHandle& worker) {
         worker.life = WorkerHandle::Life::leaving;
-        worker.process.kill_group();
+        worker.kill();
         dispatcher_.recall_all(worker);
     }
 
@@ -256,8 +253,7 @@ class ProcessCore : public RemoteOwner {
         RemoteTask& task = *handle.task;
         if (task.retries == 0) return false;
         const std::lock_guard held(mutex_);
-        const Record& record = *memory_.at<Record>(task.call.record);
-        if (broken_ || gives_up_ || record.stop_requested.load(std::memory_order_seq_cst) != 0)
+        if (broken_ || gives_up_ || task.stop_requested.load(std::memory_order_seq_cst))
             return false;
         --task.retries;
         task.last_error = error;
@@ -295,6 +291,24 @@ class ProcessCore : public RemoteOwner {
 
   private:
     static constexpr std::size_t batch = 64;
+
+    /// Takes a task away from wherever it is, with its worker's life if need be. False when that
+    /// could take another task along: then it is alone with its worker next time.
+    bool take_to_kill(RemoteTask& task, TaskHandle& handle) noexcept {
+        const std::lock_guard held(mutex_);
+        handle = dispatcher_.withdraw(task);
+        if (!handle.task && task.place == RemoteTask::Place::handed_out) {
+            WorkerHandle& worker = *task.worker;
+            if (!worker.isolated) {
+                dispatcher_.isolate(worker);
+                return false;
+            }
+            handle = worker.take(task.number);
+            end(worker);
+        }
+        dispatch();
+        return true;
+    }
 
     static bool send_stop(const RemoteTask& task) noexcept {
         Packet packet;
@@ -347,7 +361,7 @@ class ProcessCore : public RemoteOwner {
             }
         } catch (const CorruptWorker&) {
             worker.failure = "it had overwritten the memory it shares with its parent";
-            worker.process.kill_group();
+            worker.kill();
         }
         if (received_.empty()) return false;
         {
@@ -356,8 +370,9 @@ class ProcessCore : public RemoteOwner {
                 result.handle = worker.take(result.header.number);
                 count(worker, result.header);
             }
-            worker.stuck = false;
+            worker.stuck = worker.isolated = false;
             worker.quit_if_spent();
+            dispatcher_.take_surplus(worker);
             dispatcher_.take_from_stuck(Clock::now());
             dispatch();
         }

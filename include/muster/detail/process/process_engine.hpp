@@ -59,12 +59,13 @@ class ProcessEngine : public ProcessManager {
             for (const auto& worker : dispatcher_.workers) {
                 if (worker->life == Life::ended) continue;
                 if (worker->life == Life::starting || !politely)
-                    worker->process.kill_group();
+                    worker->kill();
                 else
                     worker->process.terminate();
                 worker->quit();
             }
         }
+        if (!receiving_here()) try_receive();  // Others may have left that to us.
         maybe_quiet();
     }
 
@@ -135,14 +136,19 @@ class ProcessEngine : public ProcessManager {
         bell_.ring();
     }
 
+    void prepare() override {
+        std::call_once(initializer_encoded_, [this] {
+            if (const EncodedCall call = initializer_.encode(memory_, modules_); call.bytes != 0)
+                memory_.page().initializer = call.record;
+        });
+    }
+
     void start(const void* executor) override {
         // A worker that is not past its guard would start workers of its own, and so on for ever.
         if (inert()) {
             send_to_parent(Packet::Kind::unguarded);
             os::end_process(1);
         }
-        if (const EncodedCall call = initializer_.encode(memory_, modules_); call.bytes != 0)
-            memory_.page().initializer = call.record;
         retain();
         try {
             manager_ = std::thread([this] {
@@ -166,6 +172,7 @@ class ProcessEngine : public ProcessManager {
     }
 
     const ProcessInitializer initializer_;
+    std::once_flag initializer_encoded_;
     const std::uint64_t generation_ = os::fork_generation();
     std::mutex join_lock_;
     std::thread manager_;

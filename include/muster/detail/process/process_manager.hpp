@@ -121,7 +121,7 @@ class ProcessManager : public ProcessCore {
             for (const auto& worker : dispatcher_.workers) {
                 if (running != Running::fails_too) break;
                 worker->take_rest([&](TaskHandle handle) { all.push_back(std::move(handle)); });
-                worker->process.kill_group();
+                worker->kill();
                 if (worker->life != Life::ended) worker->life = Life::leaving;
             }
         }
@@ -165,7 +165,8 @@ class ProcessManager : public ProcessCore {
                 const std::lock_guard held(mutex_);
                 respawned_ += dispatcher_.live() < level_ ? 1 : 0;
                 dispatcher_.workers.push_back(std::move(worker));
-                level_ = std::max(level_, dispatcher_.live());
+                level_ = std::min(std::max(level_, dispatcher_.live()), max_workers());
+                dispatcher_.retire_surplus(max_workers());
             } catch (const EntryGuardError&) {
                 break_pool([error = std::current_exception()] { return error; });
                 return true;
@@ -198,7 +199,7 @@ class ProcessManager : public ProcessCore {
             if (worker->life == Life::ready) worker->quit();
             if (worker->life == Life::starting) {
                 worker->life = Life::leaving;
-                worker->process.kill_group();
+                worker->kill();
             }
         }
     }
@@ -225,12 +226,22 @@ class ProcessManager : public ProcessCore {
     /// Kills the workers whose task is past its time limit. Requires: `receiving_` is held.
     void end_overdue() {
         const Clock::time_point now = Clock::now();
+        bool any = false;
+        {
+            const std::lock_guard held(mutex_);
+            for (const auto& worker : dispatcher_.workers) {
+                if (worker->killed || !worker->overdue(now)) continue;
+                any = true;
+                dispatcher_.isolate(*worker);
+            }
+        }
+        if (!any) return;
+        receive();  // What it had sent by now is not lost, and it can begin nothing else.
         std::vector<std::pair<TaskHandle, std::exception_ptr>> ended;
         {
             const std::lock_guard held(mutex_);
             for (const auto& worker : dispatcher_.workers) {
-                if (worker->life == Life::leaving || worker->life == Life::ended) continue;
-                RemoteTask* const task = worker->overdue(now);
+                RemoteTask* const task = worker->killed ? nullptr : worker->overdue(now);
                 if (!task) continue;
                 worker->verdict = timeout_of(*worker, *task);
                 count_attempt(*task, nanoseconds(worker->began()), nanoseconds(now), cell_);
@@ -248,7 +259,7 @@ class ProcessManager : public ProcessCore {
         if (lifeline) read_lifeline(worker);
         if (is_starting(worker) && expired(worker.start_limit)) {
             worker.failure = "it was not there within start_timeout";
-            worker.process.kill_group();
+            worker.kill();
             guard_missed();
         }
         if (death || !worker.lifeline)
@@ -264,7 +275,8 @@ class ProcessManager : public ProcessCore {
         } catch (...) {  // A broken lifeline is a cut one.
         }
         if (!size) {
-            worker.lifeline = {};  // Its death follows at once, or has come.
+            const std::lock_guard held(mutex_);  // Who sends a stop looks at it.
+            worker.lifeline = {};                // Its death follows at once, or has come.
             return;
         }
         if (worker.life != Life::starting || *size != sizeof packet) return;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -59,6 +60,7 @@ class RemoteTask {
     bool attempted = false;
     bool posted = false;
     bool takes_stop = false;
+    std::atomic<bool> stop_requested{false};
     bool has_attempts = false;  ///< More than one: asked to stop, it is not tried again.
     Place place = Place::nowhere;
     WorkerHandle* worker = nullptr;

@@ -63,16 +63,15 @@ struct WorkerHandle {
     /// Starts the process. **Throws** what the launcher throws.
     WorkerHandle(PoolMemory& pool, const os::Bell& bell, const os::Bell& leader_bell,
                  Launcher& launcher)
-        : pool_{pool},
-          worker_bytes_{reserved_bytes()},
-          ring_offset_{pool.allocate(sizeof(TaskRing))},
-          ring_{*new(pool.place(ring_offset_)) TaskRing} {
+        : worker_bytes_{reserved_bytes()},
+          ring_block_{pool, sizeof(TaskRing)},
+          ring_{*new(pool.place(ring_block_.offset())) TaskRing} {
         const os::Fd memory = os::anonymous_memory("muster-worker", worker_bytes_);
         memory_ = os::Mapping::read_write(memory, 0, worker_bytes_);
         memory_.keep_from_copies();
         auto& page = *new (memory_.data()) WorkerPage;
         page.nonce = os::random_nonce();
-        page.task_ring = ring_offset_;
+        page.task_ring = ring_block_.offset();
         page.pool_bytes = pool.bytes();
         page.worker_bytes = worker_bytes_;
         auto [ours, theirs] = os::socket_pair();
@@ -82,7 +81,7 @@ struct WorkerHandle {
     }
     WorkerHandle(const WorkerHandle&) = delete;
     WorkerHandle& operator=(const WorkerHandle&) = delete;
-    ~WorkerHandle() { pool_.free(ring_offset_, sizeof(TaskRing)); }
+    ~WorkerHandle() = default;
 
     [[nodiscard]] WorkerPage& page() const noexcept {
         return *std::launder(reinterpret_cast<WorkerPage*>(memory_.data()));
@@ -95,21 +94,22 @@ struct WorkerHandle {
     // --- handing out
 
     [[nodiscard]] bool has_room() noexcept {
-        while (!holes_.empty() && !is_recalled(holes_.back())) holes_.pop_back();
-        return tasks_given < most_tasks && (!holes_.empty() || !slots_[head_ % ring_slots].task);
+        drop_passed_holes();
+        return tasks_given < most_tasks && (next_hole() != holes_.rend() || head_is_free());
     }
 
-    /// Puts a task into the ring, in the place of one that was recalled if there is such a place;
-    /// `wake` makes the worker see it. False, and the task is the caller's, when there is no room.
+    /// Puts a task into the ring, behind all that it has to do; `wake` makes the worker see it.
+    /// False, and the task is the caller's, when there is no room.
     bool hand_out(TaskHandle& handle) noexcept {
         RemoteTask& task = *handle.task;
         if (!fill_hole(handle)) {
-            if (slots_[head_ % ring_slots].task) return false;
+            if (!head_is_free()) return false;
             place(head_, handle);
             page().claims[head_ % ring_slots].store(claim_word(head_, Claim::offered),
                                                     std::memory_order_relaxed);
             // seq_cst: publishes the slot, and pairs with the worker's look before it sleeps.
             ring_.head.store(++head_, std::memory_order_seq_cst);
+            end_ = head_;
         }
         task.place = RemoteTask::Place::handed_out;
         task.worker = this;
@@ -123,6 +123,12 @@ struct WorkerHandle {
         if (page().asleep.load(std::memory_order_seq_cst) == 0) return;
         page().asleep.store(0, std::memory_order_seq_cst);
         os::wake_one(page().asleep, os::Sharing::processes);
+    }
+
+    /// Ends it and all that it started, at once.
+    void kill() noexcept {
+        killed = true;
+        process.kill_group();
     }
 
     void quit() noexcept {
@@ -204,16 +210,20 @@ struct WorkerHandle {
 
     /// Whether it runs a task that began before `when`.
     [[nodiscard]] bool runs_since_before(Clock::time_point when) const noexcept {
-        return busy() && began() < when;
+        return began() < when && busy();
     }
 
     /// The first moment at which one of its tasks can be past its time limit.
     [[nodiscard]] Deadline next_limit(Clock::time_point now) const noexcept {
+        // Who looks at a task that has not begun looks again, but not all the time.
+        constexpr std::chrono::nanoseconds soon = std::chrono::milliseconds(1);
         Deadline next;
         for (std::size_t i = 0; limited_ != 0 && i < ring_slots; ++i) {
             const RemoteTask* const task = slots_[i].task;
             if (task && task->timeout)
-                next = earlier(next, later_by(begun(task->number) ? began() : now, *task->timeout));
+                next = earlier(next, begun(task->number)
+                                         ? later_by(began(), *task->timeout)
+                                         : later_by(now, std::max(*task->timeout, soon)));
         }
         return next;
     }
@@ -290,12 +300,14 @@ struct WorkerHandle {
 
     os::ChildProcess process;
     os::PrivateFd lifeline;
-    Life life = Life::starting;
+    std::atomic<Life> life{Life::starting};
+    bool killed = false;  ///< Its death will follow.
     Deadline start_limit;
     std::size_t in_flight = 0;
     std::size_t tasks_given = 0;  ///< Those that were recalled not counted.
     std::size_t most_tasks = (std::numeric_limits<std::size_t>::max)();
     bool stuck = false;       ///< Its task takes long: nothing is to wait behind it.
+    bool isolated = false;    ///< It was left with the task that it runs alone, to be killed.
     bool has_worked = false;  ///< At least one result came from it.
     double task_ns = 0;       ///< How long its tasks take, the latest counting most.
     std::string failure;      ///< Why it is being ended by us.
@@ -315,18 +327,41 @@ struct WorkerHandle {
                claim_word(number, Claim::recalled);
     }
 
-    /// Offers a task in the place of one that was recalled. False when the worker is past them.
+    void drop_passed_holes() noexcept {
+        while (!holes_.empty() && !is_recalled(holes_.back())) holes_.pop_back();
+    }
+
+    /// The first hole behind all tasks that it has: one before them is no place for another task.
+    [[nodiscard]] std::vector<std::uint64_t>::reverse_iterator next_hole() noexcept {
+        while (end_ != 0 && !has(end_ - 1) && end_ + ring_slots > head_) --end_;
+        return std::find_if(holes_.rbegin(), holes_.rend(),
+                            [this](std::uint64_t hole) { return hole >= end_; });
+    }
+    [[nodiscard]] bool has(std::uint64_t number) const noexcept {
+        const TaskHandle& slot = slots_[number % ring_slots];
+        return slot.task && slot.task->number == number;
+    }
+
+    /// Whether the next turn's slot is wholly over with the turn before.
+    [[nodiscard]] bool head_is_free() const noexcept {
+        return !slots_[head_ % ring_slots].task &&
+               (head_ < ring_slots || !is_recalled(head_ - ring_slots));
+    }
+
+    /// Offers a task in the place of one that was recalled. False when there is none.
     bool fill_hole(TaskHandle& handle) noexcept {
-        while (!holes_.empty()) {
-            const std::uint64_t number = holes_.back();
-            holes_.pop_back();
+        for (auto hole = next_hole(); hole != holes_.rend(); hole = next_hole()) {
+            const std::uint64_t number = *hole;
+            holes_.erase(std::next(hole).base());
             if (!is_recalled(number)) continue;
             // The worker reads the record only after it has claimed the turn.
             place(number, handle);
             std::uint64_t recalled = claim_word(number, Claim::recalled);
             if (page().claims[number % ring_slots].compare_exchange_strong(
-                    recalled, claim_word(number, Claim::offered), std::memory_order_seq_cst))
+                    recalled, claim_word(number, Claim::offered), std::memory_order_seq_cst)) {
+                end_ = number + 1;
                 return true;
+            }
             handle = std::exchange(slots_[number % ring_slots], {});
         }
         return false;
@@ -357,14 +392,14 @@ struct WorkerHandle {
         result.bytes = {memory_.data() + large.offset, large.size};
     }
 
-    PoolMemory& pool_;
     std::size_t worker_bytes_;
-    Offset ring_offset_;
+    PoolBlock ring_block_;
     TaskRing& ring_;
     os::Mapping memory_;
     std::uint64_t head_ = 0;
     std::array<TaskHandle, ring_slots> slots_;
     std::vector<std::uint64_t> holes_;  // Turns whose task was recalled, the next one last.
+    std::uint64_t end_ = 0;             // No turn from here on has a task.
     std::size_t limited_ = 0;           // Tasks it has that have a time limit.
     std::uint64_t read_ = 0;
     std::uint64_t received_ = 0;
