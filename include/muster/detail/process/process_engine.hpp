@@ -149,6 +149,7 @@ class ProcessEngine : public ProcessManager {
             send_to_parent(Packet::Kind::unguarded);
             os::end_process(1);
         }
+        if (!launcher_) launcher_ = make_launcher(options_);  // It was made before the guard.
         retain();
         try {
             manager_ = std::thread([this] {

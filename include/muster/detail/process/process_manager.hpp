@@ -37,10 +37,13 @@ class ProcessManager : public ProcessCore {
     explicit ProcessManager(ProcessPoolOptions& options)
         : ProcessCore(options.max_pending, std::move(options.on_error)),
           max_workers_{checked(options)},
-          launcher_{inert() ? nullptr : make_launcher(options)},
+          options_{.start_method = options.start_method,
+                   .start_timeout = options.start_timeout,
+                   .executable = options.executable,
+                   .require_single_thread = options.require_single_thread},
+          launcher_{inert() ? nullptr : make_launcher(options_)},
           most_tasks_{
-              options.max_tasks_per_child.value_or((std::numeric_limits<std::size_t>::max)())},
-          start_timeout_{options.start_timeout} {}
+              options.max_tasks_per_child.value_or((std::numeric_limits<std::size_t>::max)())} {}
 
     ~ProcessManager() override = default;
 
@@ -129,6 +132,7 @@ class ProcessManager : public ProcessCore {
     }
 
     std::atomic<std::size_t> max_workers_;
+    const ProcessPoolOptions options_;    // Of starting workers, the others at their defaults.
     std::unique_ptr<Launcher> launcher_;  // Gone when the pool is over.
     std::atomic<bool> quitting_{false};
 
@@ -160,7 +164,7 @@ class ProcessManager : public ProcessCore {
             try {
                 auto worker =
                     std::make_unique<WorkerHandle>(memory_, bell_, leader_bell_, *launcher_);
-                worker->start_limit = deadline_after(start_timeout_);
+                worker->start_limit = deadline_after(options_.start_timeout);
                 worker->most_tasks = most_tasks_;
                 const std::lock_guard held(mutex_);
                 respawned_ += dispatcher_.live() < level_ ? 1 : 0;
@@ -353,7 +357,6 @@ class ProcessManager : public ProcessCore {
     }
 
     const std::size_t most_tasks_;
-    const std::chrono::nanoseconds start_timeout_;
     Deadline
         look_at_;  // When `manage` looks at time limits, if nothing else wakes it; under mutex_.
 
