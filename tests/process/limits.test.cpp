@@ -142,6 +142,44 @@ TEST_CASE("kill cancels a task that has not begun, and its worker lives on") {
     CHECK(first.result() == pool.submit(own_pid).result());
 }
 
+TEST_CASE("neither kill nor a time limit takes the next task along") {
+    ProcessPoolExecutor pool(1);
+    const auto work = [](int microseconds) {
+        ::usleep(static_cast<::useconds_t>(microseconds));
+        return microseconds;
+    };
+    for (int i = 0; i < 60; ++i) {
+        auto limited = pool.submit({.timeout = 2ms}, work, 1900 + 3 * i);
+        auto innocent = pool.submit(work, 1);
+        auto killed = pool.submit(work, 200);
+        auto next = pool.submit(work, 2);
+        CHECK(innocent.result() == 1);
+        ::usleep(static_cast<::useconds_t>(3 * i));
+        (void)killed.kill();
+        CHECK(next.result() == 2);
+        limited.wait();
+        CHECK(killed.done());
+    }
+}
+
+TEST_CASE("equals are begun in their order, whatever is cancelled and whoever is held up") {
+    ProcessPoolExecutor pool(1);
+    for (int i = 0; i < 100; ++i) pool.submit([] {}).result();
+    TaskGate gate;
+    auto first = pool.submit(TaskGate::pass, gate.path(), 'a');
+    (void)gate.arrival();
+    const Attempts order;
+    std::vector<muster::Future<int>> tasks;
+    for (int i = 0; i < 20; ++i) tasks.push_back(pool.submit(Attempts::next, order.path()));
+    for (std::size_t i = 0; i < 10; i += 2) CHECK(tasks[i].cancel());
+    for (int i = 0; i < 20; ++i) tasks.push_back(pool.submit(Attempts::next, order.path()));
+    gate.open();
+    int place = 0;
+    for (auto& task : tasks)
+        if (!task.cancelled()) CHECK(task.result() == ++place);
+    CHECK(place == 35);
+}
+
 TEST_CASE("a task is tried again after an exception, a crash and a time-out") {
     ProcessPoolExecutor pool(2);
     const Attempts attempts;

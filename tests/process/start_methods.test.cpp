@@ -123,6 +123,23 @@ TEST_CASE("the process that is copied may die: a forkserver is started anew") {
     CHECK(later.result() == 1);
 }
 
+TEST_CASE("every task has an outcome, however often the process that is copied dies") {
+    ProcessPoolExecutor pool({.max_workers = 4, .start_method = StartMethod::forkserver});
+    for (int round = 0; round < 8; ++round) {
+        std::vector<muster::Future<int>> tasks;
+        for (int i = 0; i < 20; ++i) tasks.push_back(pool.submit(seen_value));
+        tasks[static_cast<std::size_t>(round)].wait();
+        for (const ::pid_t server : children_of()) ::kill(server, SIGKILL);
+        for (auto& task : tasks) {
+            REQUIRE(task.wait_for(std::chrono::seconds(30)));
+            try {
+                CHECK(task.result() == 1);
+            } catch (const muster::WorkerCrashed&) {  // It ran as its worker died.
+            }
+        }
+    }
+}
+
 TEST_CASE("the process that is copied may die: what was forked cannot be forked again") {
     ProcessPoolExecutor pool({.max_workers = 1, .start_method = StartMethod::fork});
     const int worker = pool.submit(own_pid).result();
