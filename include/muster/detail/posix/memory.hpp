@@ -105,6 +105,12 @@ class [[nodiscard("a Mapping ends at once when it is dropped")]] Mapping {
         (void)MUSTER_SYSCALL(madvise)(data_, size_, MADV_DONTFORK);
     }
 
+    /// Gives the mapping away: the caller ends it, or keeps it to the end of the process.
+    [[nodiscard]] std::byte* release() noexcept {
+        size_ = 0;
+        return std::exchange(data_, nullptr);
+    }
+
     [[nodiscard]] std::byte* data() const noexcept { return data_; }
     [[nodiscard]] std::size_t size() const noexcept { return size_; }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -82,8 +83,8 @@ inline WorkerLink find_worker_link() noexcept {
         if (magic != protocol_magic || worker_identity(inside, link.fds) != identity) return {};
         for (const int fd : link.fds) os::keep_from_children(fd);
         // Kept to the end of the process: who asks once more gets the same page.
-        auto& mapping = *new os::Mapping(os::Mapping::read_write(memory, 0, result_ring_offset));
-        link.page = reinterpret_cast<WorkerPage*>(mapping.data());
+        link.page = reinterpret_cast<WorkerPage*>(
+            os::Mapping::read_write(memory, 0, result_ring_offset).release());
         return link;
     } catch (...) {
         return {};
@@ -101,7 +102,9 @@ inline const WorkerLink& own_worker_link() noexcept {
     const std::uint64_t generation = os::fork_generation();
     const Known* found = known.load(std::memory_order_acquire);
     if (!found || found->generation != generation) {
-        found = new Known{generation, find_worker_link()};
+        found = new (std::nothrow) Known{generation, find_worker_link()};
+        static const WorkerLink none;
+        if (!found) return none;
         known.store(found, std::memory_order_release);
     }
     return found->link;
