@@ -258,11 +258,14 @@ TEST_CASE("wait_idle inside a task waits for tasks that run elsewhere") {
         gate.wait();
     });
     begun.wait();
-    auto waiter = pool.submit([&] {
+    const Event looked;
+    auto waiter = pool.submit([&, looked] {
         const bool too_early = pool.wait_idle_for(2ms);
+        looked.set();
         pool.wait_idle();
         return !too_early && other.done();
     });
+    looked.wait();
     CHECK_FALSE(waiter.wait_for(5ms));
     gate.set();
     CHECK(waiter.result());

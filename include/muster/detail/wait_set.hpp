@@ -47,8 +47,9 @@ class WaitSet {
         wake_on_failure_.store(or_failure, std::memory_order_seq_cst);
         const bool helps = gate_ != &own_gate_;
         const auto ready = [&] {
-            // One after the other and no more than needed: the next may wait for this thread.
-            for (std::size_t i = 0; helps && !reached() && i < states_.size(); ++i)
+            // One after the other, and none while those that run elsewhere are enough: the next may
+            // wait for what this thread does after the wait.
+            for (std::size_t i = 0; helps && !will_be_reached() && i < states_.size(); ++i)
                 if (states_[i]) states_[i]->help_while_possible(deadline);
             return reached();
         };
@@ -93,6 +94,15 @@ class WaitSet {
         return count_.load(std::memory_order_seq_cst) >= target_.load(std::memory_order_seq_cst) ||
                (wake_on_failure_.load(std::memory_order_seq_cst) &&
                 failed_.load(std::memory_order_seq_cst));
+    }
+
+    /// Whether it is reached when all that have begun have ended.
+    [[nodiscard]] bool will_be_reached() const noexcept {
+        if (reached()) return true;
+        std::size_t begun = 0;  // Those that are let go of included.
+        for (const Ref<StateBase>& state : states_)
+            if (!state || state->phase() != Phase::pending) ++begun;
+        return begun >= target_.load(std::memory_order_seq_cst);
     }
 
     void completed(Node& node, bool failed) noexcept {
