@@ -17,6 +17,7 @@
 #include <muster/detail/process/callback_thread.hpp>
 #include <muster/detail/process/dispatcher.hpp>
 #include <muster/detail/process/exception_transport.hpp>
+#include <muster/detail/process/worker_link.hpp>
 #include <muster/detail/spin.hpp>
 
 namespace muster::detail {
@@ -97,7 +98,7 @@ class ProcessCore : public RemoteOwner {
             if (task.last_error) between_attempts = dispatcher_.withdraw(task);
             if (!between_attempts.task && task.takes_stop &&
                 task.place == RemoteTask::Place::handed_out)
-                return send_stop(task);
+                return send_stop(task.worker->lifeline.get(), task.id);
         }
         if (between_attempts.task)
             fail(std::move(between_attempts), task.last_error, task.last_outcome);
@@ -310,19 +311,6 @@ class ProcessCore : public RemoteOwner {
         return true;
     }
 
-    static bool send_stop(const RemoteTask& task) noexcept {
-        Packet packet;
-        packet.kind = Packet::Kind::stop;
-        packet.id = task.id;
-        try {
-            return os::try_send_packet(task.worker->lifeline.get(),
-                                       std::as_bytes(std::span(&packet, 1))) ==
-                   os::SendResult::sent;
-        } catch (...) {
-            return false;
-        }
-    }
-
     /// A task's outcome is published: the leader may be waiting for it.
     void wake_leader(const StateBase& task) noexcept {
         if (led_.load(std::memory_order_seq_cst) == &task) leader_bell_.ring();
@@ -368,7 +356,7 @@ class ProcessCore : public RemoteOwner {
             const std::lock_guard held(mutex_);
             for (ReceivedResult& result : received_) {
                 result.handle = worker.take(result.header.number);
-                count(worker, result.header);
+                worker.count(result.header);
             }
             worker.stuck = worker.isolated = false;
             worker.quit_if_spent();
@@ -380,12 +368,6 @@ class ProcessCore : public RemoteOwner {
             if (result.handle.task) deliver(std::move(result));
         worker.finish_receiving(received_);
         return true;
-    }
-
-    static void count(WorkerHandle& worker, const ResultHeader& header) noexcept {
-        const auto took = static_cast<double>(header.ended_ns - header.began_ns);
-        worker.task_ns = worker.has_worked ? worker.task_ns + (took - worker.task_ns) / 8 : took;
-        worker.has_worked = true;
     }
 
     void deliver(ReceivedResult result) noexcept {

@@ -22,31 +22,10 @@
 #include <muster/detail/process/launcher.hpp>
 #include <muster/detail/process/pool_memory.hpp>
 #include <muster/detail/process/protocol.hpp>
+#include <muster/detail/process/received_result.hpp>
 #include <muster/detail/process/remote_task.hpp>
 
 namespace muster::detail {
-
-/// A task in the engine's hands, with a reference that keeps it alive.
-struct TaskHandle {
-    Ref<StateBase> state;
-    RemoteTask* task = nullptr;
-};
-
-/// A result where the worker put it. Its bytes are good until the reader has moved on.
-struct ReceivedResult {
-    ResultHeader header;
-    std::span<const std::byte> bytes;
-    std::optional<std::size_t> large_slot;
-    TaskHandle handle;
-
-    [[nodiscard]] bool failed() const noexcept {
-        return header.kind == ResultHeader::Kind::exception ||
-               header.kind == ResultHeader::Kind::large_exception;
-    }
-};
-
-/// A worker did what no worker does: its memory was overwritten.
-struct CorruptWorker {};
 
 /// The parent's end of one worker process: its channel, and which tasks it was handed.
 ///
@@ -198,6 +177,13 @@ struct WorkerHandle {
     void take_rest(Use use) {
         for (TaskHandle& slot : slots_)
             if (slot.task) use(take(slot.task->number));
+    }
+
+    /// Learns from a result how long its tasks take.
+    void count(const ResultHeader& header) noexcept {
+        const auto took = static_cast<double>(header.ended_ns - header.began_ns);
+        task_ns = has_worked ? task_ns + (took - task_ns) / 8 : took;
+        has_worked = true;
     }
 
     // --- time limits

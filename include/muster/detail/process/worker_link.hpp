@@ -125,4 +125,17 @@ inline void send_to_parent(Packet::Kind kind, std::string_view text = {}) noexce
     }
 }
 
+/// Asks the worker at the other end to stop a task. False if it cannot be told.
+inline bool send_stop(int lifeline, std::uint64_t task) noexcept {
+    Packet packet;
+    packet.kind = Packet::Kind::stop;
+    packet.id = task;
+    try {
+        return os::try_send_packet(lifeline, std::as_bytes(std::span(&packet, 1))) ==
+               os::SendResult::sent;
+    } catch (...) {
+        return false;
+    }
+}
+
 }  // namespace muster::detail
