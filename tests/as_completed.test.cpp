@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+namespace as_completed_test {
+
 using muster::AnyFuture;
 using muster::as_completed;
 using muster::Future;
@@ -214,3 +216,5 @@ TEST_CASE("going through the range again goes on where it was left") {
     CHECK(first == 1);
     CHECK(collect(range) == futures);  // The first once more: it was not left behind by ++.
 }
+
+}  // namespace as_completed_test

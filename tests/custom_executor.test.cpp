@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+namespace custom_executor_test {
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -217,3 +219,5 @@ TEST_CASE("futures of different executors are waited for together") {
     CHECK(done.size() == 2);
     CHECK(not_done.empty());
 }
+
+}  // namespace custom_executor_test

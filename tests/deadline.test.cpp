@@ -7,6 +7,8 @@
 #include <muster/detail/deadline.hpp>
 #include <ratio>
 
+namespace deadline_test {
+
 using muster::detail::Clock;
 using muster::detail::Deadline;
 using muster::detail::deadline_after;
@@ -122,3 +124,5 @@ TEST_CASE("the earlier of two deadlines is the one that comes first, and no limi
     CHECK(earlier(soon, std::nullopt) == soon);
     CHECK_FALSE(earlier(std::nullopt, std::nullopt));
 }
+
+}  // namespace deadline_test

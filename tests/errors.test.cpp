@@ -8,6 +8,8 @@
 #include <stdexcept>
 #include <string>
 
+namespace errors_test {
+
 namespace {
 
 template <typename E, typename Base = muster::Error>
@@ -52,3 +54,5 @@ TEST_CASE("RemoteError has the name of the type and the text of what was thrown"
     CHECK(error.type_name() == "app::Oops");
     CHECK(std::string(error.what()) == "words");
 }
+
+}  // namespace errors_test

@@ -49,6 +49,8 @@ class Category final : public ::std::error_category {
 
 }  // namespace bank
 
+namespace exception_transport_test {
+
 namespace {
 
 using exceptions::arrival;
@@ -306,3 +308,5 @@ TEST_CASE(
     CHECK(remote(muster::detail::decode_exception(bytes)) == Remote{"bank::Overdrawn", "by 4"});
     CHECK(remote_of(bank::Overdrawn("by 3")) == Remote{"bank::Overdrawn", "by 3"});
 }
+
+}  // namespace exception_transport_test

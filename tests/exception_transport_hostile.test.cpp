@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// ctest: alone
 // Exceptions whose bytes are cut, changed or made to do harm; and no memory to write or read them.
 #include <muster/detail/process/exception_transport.hpp>
 

@@ -17,6 +17,8 @@
 #include "support/executors.hpp"
 #include "support/task_gate.hpp"
 
+namespace executor_admission_test {
+
 namespace {
 
 using muster::Future;
@@ -179,3 +181,5 @@ TEST_CASE_TEMPLATE("stats tell what waits, what runs and what was cancelled", E,
     CHECK(stats.running_time >= 2ms);
     CHECK(stats.waiting_time >= 2ms);
 }
+
+}  // namespace executor_admission_test

@@ -16,6 +16,8 @@
 #include "support/executors.hpp"
 #include "support/task_gate.hpp"
 
+namespace executor_contract_test {
+
 namespace {
 
 using muster::Future;
@@ -234,3 +236,5 @@ TEST_CASE_TEMPLATE("submit takes options before the callable", E, EVERY_EXECUTOR
     CHECK(pool.submit(named, twice, 4).result() == 8);
     CHECK(pool.try_submit({.priority = 1}, twice, 4).value().result() == 8);
 }
+
+}  // namespace executor_contract_test

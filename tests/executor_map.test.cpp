@@ -17,6 +17,8 @@
 #include "support/executors.hpp"
 #include "support/task_gate.hpp"
 
+namespace executor_map_test {
+
 namespace {
 
 using muster::test::TaskGate;
@@ -381,3 +383,5 @@ TEST_CASE_TEMPLATE("for_each after shutdown throws", E, EVERY_EXECUTOR) {
     pool.shutdown();
     CHECK_THROWS_AS(pool.for_each(twice, numbers(3)), muster::ShutdownError);
 }
+
+}  // namespace executor_map_test

@@ -12,6 +12,8 @@
 #include "support/event.hpp"
 #include "support/executors.hpp"
 
+namespace executor_ownership_test {
+
 namespace {
 
 using muster::test::Event;
@@ -145,3 +147,5 @@ TEST_CASE("futures outlive their executor") {
     CHECK(value.result() == 3);
     CHECK_THROWS_AS((void)failure.result(), std::runtime_error);
 }
+
+}  // namespace executor_ownership_test

@@ -15,6 +15,8 @@
 #include "support/executors.hpp"
 #include "support/task_gate.hpp"
 
+namespace executor_shutdown_test {
+
 namespace {
 
 using muster::test::Event;
@@ -326,3 +328,5 @@ TEST_CASE_TEMPLATE("every executor says how many workers it has", E, EVERY_EXECU
     CHECK(pool.max_workers() >= 1);
     CHECK(pool.stats().running == 0);
 }
+
+}  // namespace executor_shutdown_test

@@ -19,6 +19,8 @@
 #include <utility>
 #include <vector>
 
+namespace future_test {
+
 using muster::AnyFuture;
 using muster::CancelledError;
 using muster::Future;
@@ -370,3 +372,5 @@ TEST_CASE("dropping the future of a running task does not wait for it") {
     pool.wait_idle();
     CHECK(finished);
 }
+
+}  // namespace future_test

@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+namespace future_callbacks_test {
+
 using muster::CancelledError;
 using muster::Future;
 using muster::Promise;
@@ -317,3 +319,5 @@ TEST_CASE("add_done_callback passes on what copying the callable throws, and add
     promise.set_result(1);
     CHECK(promise.get_future().result() == 1);
 }
+
+}  // namespace future_callbacks_test

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: timeout=120
+// ctest: alone timeout=120
 #include <doctest/doctest.h>
 
 #include <atomic>

@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+namespace future_races_test {
+
 using muster::CancelledError;
 using muster::Future;
 using muster::InvalidStateError;
@@ -308,3 +310,5 @@ TEST_CASE("a value is destroyed once, by whichever thread lets go last") {
         });
     CHECK(wrong([&](std::size_t i) { return destroyed[i] == 1; }) == 0);
 }
+
+}  // namespace future_races_test

@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+namespace future_then_test {
+
 using muster::CancelledError;
 using muster::Future;
 using muster::InvalidStateError;
@@ -300,3 +302,5 @@ TEST_CASE("a link lets go of the future before it when it is done") {
     CHECK(watched.expired());
     CHECK(link.result() == 1);
 }
+
+}  // namespace future_then_test

@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+namespace future_then_executor_test {
+
 using muster::Future;
 using muster::InlineExecutor;
 using muster::Promise;
@@ -168,3 +170,5 @@ TEST_CASE("a worker that polls runs nothing, and one that waits runs no more tha
     });
     CHECK(task.result() == 0);
 }
+
+}  // namespace future_then_executor_test

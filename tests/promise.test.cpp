@@ -11,6 +11,8 @@
 #include <type_traits>
 #include <utility>
 
+namespace promise_test {
+
 using muster::BrokenPromise;
 using muster::CancelledError;
 using muster::Future;
@@ -214,3 +216,5 @@ TEST_CASE("a value refused by set_result is destroyed, and the promise holds no 
     CHECK_THROWS_AS(promise.set_result(std::move(value)), InvalidStateError);
     CHECK(watched.expired());
 }
+
+}  // namespace promise_test

@@ -25,6 +25,8 @@
 #include <variant>
 #include <vector>
 
+namespace serialization_test {
+
 namespace {
 
 template <typename T>
@@ -306,3 +308,5 @@ TEST_CASE("a valueless variant is refused") {
     REQUIRE(value.valueless_by_exception());
     CHECK_THROWS_AS((void)muster::serialize(value), muster::SerializationError);
 }
+
+}  // namespace serialization_test

@@ -194,6 +194,8 @@ struct Holder {
 
 }  // namespace hooks
 
+namespace serialization_hooks_test {
+
 namespace {
 
 template <typename T>
@@ -275,3 +277,5 @@ TEST_CASE("nested hooks have the same limit") {
     deep.next = std::make_unique<hooks::Linked>(std::move(shallow));
     CHECK_THROWS_AS((void)muster::serialize(deep), muster::SerializationError);
 }
+
+}  // namespace serialization_hooks_test

@@ -23,6 +23,8 @@
 #include <variant>
 #include <vector>
 
+namespace serialization_hostile_test {
+
 namespace {
 
 using Bytes = std::vector<std::byte>;
@@ -261,3 +263,5 @@ TEST_CASE("repeated keys are harmless") {
     const Bytes pairs = muster::serialize(std::vector<std::pair<int, int>>{{1, 2}, {1, 3}});
     CHECK(muster::deserialize<std::map<int, int>>(pairs).at(1) == 2);
 }
+
+}  // namespace serialization_hostile_test

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// ctest: alone
 // The standard library's exceptions whose headers are large.
 #include <muster/standard_exceptions.hpp>
 

@@ -13,6 +13,8 @@
 #include <type_traits>
 #include <utility>
 
+namespace stop_token_test {
+
 using muster::StopSource;
 using muster::StopToken;
 
@@ -71,3 +73,5 @@ TEST_CASE("of several threads that ask at the same time one is the first") {
     muster::test::race(1, ask, ask, ask);
     CHECK(first == 1);
 }
+
+}  // namespace stop_token_test

@@ -14,6 +14,8 @@
 #include "support/task_gate.hpp"
 #include "support/tries.hpp"
 
+namespace task_retries_test {
+
 namespace {
 
 using muster::Future;
@@ -258,3 +260,5 @@ TEST_CASE_TEMPLATE("a request to stop during the delay settles the future", E, E
     CHECK(pool.stats().pending == 0);
     CHECK(pool.stats().running == 0);
 }
+
+}  // namespace task_retries_test

@@ -24,6 +24,8 @@
 #include "support/executors.hpp"
 #include "support/tries.hpp"
 
+namespace task_retries_local_test {
+
 namespace {
 
 using muster::Future;
@@ -365,3 +367,5 @@ TEST_CASE("the delays double without overflow") {
     CHECK(retry_delay(0ns, 100) == 0ns);
     CHECK(retry_delay(-1s, 3) == 0ns);
 }
+
+}  // namespace task_retries_local_test

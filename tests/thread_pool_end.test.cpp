@@ -20,6 +20,8 @@
 
 #include "support/event.hpp"
 
+namespace thread_pool_end_test {
+
 namespace {
 
 using muster::Future;
@@ -302,3 +304,5 @@ TEST_CASE("several static pools run their tasks before the program ends") {
     CHECK(times("dangling") == 0);
     CHECK(ended.exit_code == 0);
 }
+
+}  // namespace thread_pool_end_test

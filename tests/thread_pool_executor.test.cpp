@@ -20,6 +20,8 @@
 
 #include "support/event.hpp"
 
+namespace thread_pool_executor_test {
+
 namespace {
 
 using muster::Future;
@@ -253,3 +255,5 @@ TEST_CASE("an initializer may throw anything") {
     auto task = pool.submit([] {});
     CHECK_THROWS_AS(task.result(), muster::BrokenThreadPool);
 }
+
+}  // namespace thread_pool_executor_test

@@ -18,6 +18,8 @@
 
 #include "support/event.hpp"
 
+namespace thread_pool_fork_test {
+
 namespace {
 
 using muster::ThreadPoolExecutor;
@@ -182,3 +184,5 @@ TEST_CASE("copies made while pools are at work have no lock that stays held") {
     pool.wait_idle();
     CHECK(failed == 0);
 }
+
+}  // namespace thread_pool_fork_test

@@ -16,6 +16,8 @@
 #include "support/held_pool.hpp"
 #include "support/task_gate.hpp"
 
+namespace thread_pool_order_test {
+
 namespace {
 
 using muster::ThreadPoolExecutor;
@@ -158,3 +160,5 @@ TEST_CASE("a task of lowest priority runs when nothing else waits") {
     held.pool.wait_idle();
     CHECK(notes.numbers() == std::vector{0, 1, 2, 3, 4});
 }
+
+}  // namespace thread_pool_order_test

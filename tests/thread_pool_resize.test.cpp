@@ -20,6 +20,8 @@
 #include "support/event.hpp"
 #include "support/race.hpp"
 
+namespace thread_pool_resize_test {
+
 namespace {
 
 using muster::ThreadPoolExecutor;
@@ -259,3 +261,5 @@ TEST_CASE("a pool may be destroyed while its workers end") {
         CHECK(ran == 20);
     }
 }
+
+}  // namespace thread_pool_resize_test

@@ -17,6 +17,8 @@
 #include "support/event.hpp"
 #include "support/held_pool.hpp"
 
+namespace thread_pool_timeout_test {
+
 namespace {
 
 using muster::Future;
@@ -141,3 +143,5 @@ TEST_CASE("wait_idle waits for the callbacks of a task that ran past its time") 
     pool.wait_idle();
     CHECK(pool.stats().timed_out == 1);
 }
+
+}  // namespace thread_pool_timeout_test

@@ -21,6 +21,8 @@
 
 #include "support/event.hpp"
 
+namespace thread_pool_waiting_test {
+
 namespace {
 
 using muster::Future;
@@ -237,6 +239,24 @@ TEST_CASE("what wait does not need is not run on top of the waiting task") {
     CHECK(waiter.result() == 2);
 }
 
+TEST_CASE("what the task underneath cannot give, one worker runs on top") {
+    ThreadPoolExecutor pool(1);
+    muster::Promise<Future<bool>> own;
+    const Future<bool> underneath = pool.submit([&] {
+        const Future<bool> self = own.get_future().result();
+        return pool
+            .submit([&] {
+                const auto quick = pool.submit([] { return true; });
+                const auto first = muster::wait(std::vector{self, quick},
+                                                muster::ReturnWhen::first_completed, 60s);
+                return first.done == std::vector{quick};
+            })
+            .result();
+    });
+    own.set_result(underneath);
+    CHECK(underneath.result());
+}
+
 TEST_CASE("wait_idle inside a task waits for the others, with one worker") {
     ThreadPoolExecutor pool(1);
     std::atomic<int> done{0};
@@ -393,3 +413,5 @@ TEST_CASE("cancelling what a task waits for lets it go on") {
     CHECK(waiter.result());
     gate.set();
 }
+
+}  // namespace thread_pool_waiting_test

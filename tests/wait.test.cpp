@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+namespace wait_test {
+
 using muster::AnyFuture;
 using muster::Future;
 using muster::Promise;
@@ -201,3 +203,5 @@ TEST_CASE("wait leaves nothing behind in a future that is not done") {
     promise.reset();
     CHECK(future.done());
 }
+
+}  // namespace wait_test

@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+namespace wait_races_test {
+
 using muster::Future;
 using muster::Promise;
 using muster::ReturnWhen;
@@ -192,3 +194,5 @@ TEST_CASE("when_all of a hundred tasks in a pool wakes who waits for it") {
         CHECK(all.result().size() == 100);
     }
 }
+
+}  // namespace wait_races_test

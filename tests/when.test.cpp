@@ -18,6 +18,8 @@
 #include <variant>
 #include <vector>
 
+namespace when_test {
+
 using muster::AnyFuture;
 using muster::CancelledError;
 using muster::Future;
@@ -272,3 +274,5 @@ TEST_CASE("when_all and when_any free everything once the futures are done and g
     }
     CHECK(watched.expired());
 }
+
+}  // namespace when_test

@@ -21,6 +21,8 @@
 #include "process/bomb.hpp"
 #include "support/task_gate.hpp"
 
+namespace conformance_deadlock_test {
+
 namespace {
 
 using namespace muster::conformance;
@@ -332,3 +334,5 @@ TEST_CASE_TEMPLATE(
         CHECK(pool.submit(triple, 2).result() == 6);
     }
 }
+
+}  // namespace conformance_deadlock_test

@@ -18,6 +18,8 @@
 #include "conformance/executors.hpp"
 #include "support/task_gate.hpp"
 
+namespace conformance_executor_test {
+
 namespace {
 
 using namespace muster::conformance;
@@ -340,3 +342,5 @@ TEST_CASE_TEMPLATE(
     }
     pool.shutdown();
 }
+
+}  // namespace conformance_executor_test

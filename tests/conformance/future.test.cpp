@@ -21,6 +21,8 @@
 #include "support/event.hpp"
 #include "support/futures.hpp"
 
+namespace conformance_future_test {
+
 namespace {
 
 using muster::Future;
@@ -351,3 +353,5 @@ TEST_CASE("when_all has the values, and the first error or cancellation [mpi4py 
                     std::system_error);
     CHECK(muster::when_all(fixed.pending, fixed.cancelled).cancelled());
 }
+
+}  // namespace conformance_future_test

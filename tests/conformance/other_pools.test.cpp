@@ -22,6 +22,8 @@
 #include "conformance/executors.hpp"
 #include "support/task_gate.hpp"
 
+namespace conformance_other_pools_test {
+
 namespace {
 
 using namespace muster::conformance;
@@ -230,3 +232,5 @@ TEST_CASE(
 
     CHECK(pool.submit([] { return std::fgetc(stdin); }).result() == EOF);
 }
+
+}  // namespace conformance_other_pools_test

@@ -40,6 +40,8 @@ struct GoodException : std::runtime_error {
 }  // namespace conformance_test
 MUSTER_EXCEPTION(conformance_test::GoodException)
 
+namespace conformance_pebble_test {
+
 namespace {
 
 using namespace muster::conformance;
@@ -332,3 +334,5 @@ TEST_CASE_TEMPLATE(
     CHECK(status == 0);
     CHECK(pool.submit(own_pid).result() == worker);
 }
+
+}  // namespace conformance_pebble_test

@@ -23,6 +23,8 @@
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
+namespace conformance_process_pool_test {
+
 namespace {
 
 using namespace muster::conformance;
@@ -369,3 +371,5 @@ TEST_CASE_TEMPLATE(
         CHECK_THROWS_AS((void)pool.submit(own_pid), muster::ShutdownError);
     }
 }
+
+}  // namespace conformance_process_pool_test

@@ -23,6 +23,8 @@
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
+namespace conformance_shutdown_test {
+
 namespace {
 
 using namespace muster::conformance;
@@ -301,3 +303,5 @@ TEST_CASE_TEMPLATE(
         }
     }
 }
+
+}  // namespace conformance_shutdown_test

@@ -27,6 +27,8 @@
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
+namespace conformance_thread_pool_test {
+
 namespace {
 
 using namespace muster::conformance;
@@ -207,3 +209,5 @@ TEST_CASE("threads have a name when none is given [test_thread_names_default]") 
 
     CHECK(names_in(pool) == std::set<std::string>{"ThreadPoolExecu"});
 }
+
+}  // namespace conformance_thread_pool_test

@@ -23,6 +23,8 @@
 #include "support/futures.hpp"
 #include "support/task_gate.hpp"
 
+namespace conformance_wait_test {
+
 namespace {
 
 using namespace muster::conformance;
@@ -302,3 +304,5 @@ TEST_CASE(
     REQUIRE(found.error);
     CHECK(found.error->find("2 (of 4) futures unfinished") != std::string::npos);
 }
+
+}  // namespace conformance_wait_test

@@ -11,6 +11,8 @@
 #include <random>
 #include <vector>
 
+namespace detail_priority_heap_test {
+
 namespace {
 
 using muster::detail::PriorityHeap;
@@ -91,3 +93,5 @@ TEST_CASE("what was popped may be pushed again") {
     CHECK(heap.pop() == &two);
     CHECK(heap.pop() == &one);
 }
+
+}  // namespace detail_priority_heap_test

@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+namespace detail_ready_queue_test {
+
 namespace {
 
 using muster::detail::LocalQueue;
@@ -208,3 +210,5 @@ TEST_CASE("what several threads push and take is taken once, each thread's in it
     CHECK(queue.empty());
     CHECK_FALSE(queue.urgent());
 }
+
+}  // namespace detail_ready_queue_test

@@ -3,8 +3,6 @@
 // ctest: timeout=120
 #include <doctest/doctest.h>
 
-#ifdef LOG_ANALYZER_PATH  // Only where the examples are built.
-
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -16,6 +14,8 @@
 #include "../../examples/log_analyzer/report.hpp"
 #include "../../examples/log_analyzer/summary.hpp"
 #include "log_files.hpp"
+
+namespace examples_log_analyzer_test {
 
 using namespace log_analyzer;
 using namespace log_files;
@@ -129,7 +129,7 @@ TEST_CASE("compare runs all executors and finds their results identical") {
         CHECK(outcome.out.find(word) != std::string::npos);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef TEST_SANITIZED
 TEST_CASE("resident memory is bounded by the chunks, not the file") {
     const TemporaryFolder folder;
     const std::string path = folder.path("access.log");
@@ -145,4 +145,4 @@ TEST_CASE("resident memory is bounded by the chunks, not the file") {
 }
 #endif
 
-#endif
+}  // namespace examples_log_analyzer_test

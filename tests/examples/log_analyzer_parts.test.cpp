@@ -20,6 +20,8 @@
 #include "../../examples/log_analyzer/summary.hpp"
 #include "log_files.hpp"
 
+namespace examples_log_analyzer_parts_test {
+
 using namespace log_analyzer;
 using namespace log_files;
 using namespace std::string_literals;
@@ -313,3 +315,5 @@ TEST_CASE("a generated log has whole lines of all formats and the size asked for
     CHECK(text.find("curl/8.5.0\"\n") != std::string::npos);
     for (const std::uint64_t count : summary.hourly) CHECK(count > 0);
 }
+
+}  // namespace examples_log_analyzer_parts_test

@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+namespace posix_cpu_count_test {
+
 using namespace muster::detail::posix;
 
 namespace {
@@ -130,3 +132,5 @@ TEST_CASE("the usable CPUs are at least one, and not more than the affinity mask
         .join();
     CHECK(on_one == 1);
 }
+
+}  // namespace posix_cpu_count_test

@@ -14,6 +14,8 @@
 #include <thread>
 #include <vector>
 
+namespace posix_executable_test {
+
 using namespace muster::detail::posix;
 
 TEST_CASE("the own executable is the file that runs") {
@@ -112,3 +114,5 @@ TEST_CASE("the start time is read behind whatever name the program has") {
     CHECK(start_time_in("42 (name) S 1 2") == 0);
     CHECK(start_time_in("") == 0);
 }
+
+}  // namespace posix_executable_test

@@ -15,6 +15,8 @@
 #include <posix/descriptors.hpp>
 #include <utility>
 
+namespace posix_fd_test {
+
 using namespace muster::detail::posix;
 using muster::test::is_open;
 using muster::test::open_descriptors;
@@ -183,3 +185,5 @@ TEST_CASE("a bell made from an inherited descriptor is the same bell") {
 }
 
 TEST_CASE("nonces differ") { CHECK(random_nonce() != random_nonce()); }
+
+}  // namespace posix_fd_test

@@ -12,6 +12,8 @@
 #include <thread>
 #include <vector>
 
+namespace posix_lifeline_test {
+
 using namespace muster::detail::posix;
 
 namespace {
@@ -89,3 +91,5 @@ TEST_CASE("a packet that never fits is an error") {
     const std::vector<std::byte> huge(std::size_t{16} << 20);
     CHECK_THROWS_AS((void)try_send_packet(one.get(), huge), std::system_error);
 }
+
+}  // namespace posix_lifeline_test

@@ -20,6 +20,8 @@
 #include <thread>
 #include <vector>
 
+namespace posix_module_test {
+
 using namespace muster::detail::posix;
 
 namespace {
@@ -247,3 +249,5 @@ TEST_CASE("the memory map tells the file at an address") {
     CHECK(map.file_at(0x7f0000000000) == "/a\nb");
     CHECK(MemoryMap{""}.file_at(0).empty());
 }
+
+}  // namespace posix_module_test

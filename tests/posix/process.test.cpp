@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <posix/process_cases.hpp>
 
+namespace posix_process_test {
+
 namespace {
 
 bool readable(int fd, int timeout) {
@@ -31,3 +33,5 @@ TEST_CASE("the group of a child that the system reaped is ended where its pidfd 
     CHECK(child.wait_exit(std::nullopt, true) == ExitStatus{});
     if (possible) CHECK(voice.next() == std::nullopt);
 }
+
+}  // namespace posix_process_test

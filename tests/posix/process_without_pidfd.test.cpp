@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: seam
+// ctest: alone
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -20,6 +20,8 @@
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
+namespace process_application_test {
+
 namespace {
 
 using muster::ProcessPoolExecutor;
@@ -221,3 +223,5 @@ TEST_CASE("signals of the application are not handled by threads of the pool") {
     CHECK(handled_by == ::gettid());
     ::signal(SIGUSR1, before);
 }
+
+}  // namespace process_application_test

@@ -14,6 +14,8 @@
 #include "support/process_pool.hpp"
 #include "support/program.hpp"
 
+namespace process_crash_stages_test {
+
 namespace {
 
 using muster::Future;
@@ -195,3 +197,5 @@ TEST_CASE("what ends a process while it encodes a task or decodes a result ends 
         }
     }
 }
+
+}  // namespace process_crash_stages_test

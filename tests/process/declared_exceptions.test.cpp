@@ -62,6 +62,8 @@ MUSTER_EXCEPTION(Hidden)
 
 MUSTER_EXCEPTION(app::Pair<int, std::string>)
 
+namespace process_declared_exceptions_test {
+
 namespace {
 
 template <typename E, typename F>
@@ -106,3 +108,5 @@ TEST_CASE("what is derived from a declared type, or not declared, arrives as Rem
     CHECK(caught_from<muster::RemoteError>([] { throw app::Undeclared("x"); }).type_name() ==
           "app::Undeclared");
 }
+
+}  // namespace process_declared_exceptions_test

@@ -18,6 +18,8 @@
 
 #include "support/program.hpp"
 
+namespace process_entry_guard_test {
+
 namespace {
 
 using muster::ProcessPoolExecutor;
@@ -238,3 +240,5 @@ TEST_CASE("exit in a callback ends the program") {
     Program program = Program::test_case("exit in a callback");
     CHECK(program.exit_code() == 6);
 }
+
+}  // namespace process_entry_guard_test

@@ -13,6 +13,8 @@
 
 #include "support/program.hpp"
 
+namespace process_executable_test {
+
 namespace {
 
 using muster::ProcessPoolExecutor;
@@ -85,3 +87,5 @@ TEST_CASE("a worker of another build is refused before any task runs") {
     const std::string message = message_of(pool.submit([] { return 1; }));
     CHECK_MESSAGE(message.find(path + " is another build") != std::string::npos, message);
 }
+
+}  // namespace process_executable_test

@@ -17,6 +17,8 @@
 
 #include "support/task_gate.hpp"
 
+namespace process_fork_test {
+
 namespace {
 
 using muster::Future;
@@ -163,3 +165,5 @@ TEST_CASE("copies made while a pool is at work have no lock that stays held") {
     for (std::size_t i = 0; i < futures.size(); ++i)
         CHECK(futures[i].result() == static_cast<int>(i % 200));
 }
+
+}  // namespace process_fork_test

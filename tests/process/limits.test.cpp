@@ -23,6 +23,8 @@
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
+namespace process_limits_test {
+
 namespace {
 
 using ProcessPoolExecutor = muster::test::ProcessPool;
@@ -354,3 +356,5 @@ TEST_CASE("every future holds the right outcome where tasks crash, overrun, thro
     CHECK(muster::test::children_of().empty());
     CHECK(muster::test::open_descriptors() == descriptors);
 }
+
+}  // namespace process_limits_test

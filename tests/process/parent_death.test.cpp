@@ -15,6 +15,8 @@
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
+namespace process_parent_death_test {
+
 namespace {
 
 using ProcessPoolExecutor = muster::test::ProcessPool;
@@ -173,3 +175,5 @@ TEST_CASE("a parent that is killed leaves no worker that was just starting") {
     parent.kill();
     for (const ::pid_t worker : workers) CHECK(muster::test::ends(worker));
 }
+
+}  // namespace process_parent_death_test

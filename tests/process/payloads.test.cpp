@@ -20,6 +20,8 @@
 #include "support/process_pool.hpp"
 #include "support/task_gate.hpp"
 
+namespace process_payloads_test {
+
 namespace {
 
 using muster::Future;
@@ -203,3 +205,5 @@ TEST_CASE("move-only arguments and results, and function objects with data") {
     CHECK(pool.submit([](std::string s) { return s + "!"; }, "literal").result() == "literal!");
     CHECK(pool.submit(&std::string::size, std::string("four")).result() == 4);
 }
+
+}  // namespace process_payloads_test

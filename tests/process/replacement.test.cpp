@@ -23,6 +23,8 @@
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
+namespace process_replacement_test {
+
 namespace {
 
 using ProcessPoolExecutor = muster::test::ProcessPool;
@@ -216,3 +218,5 @@ TEST_CASE("while a pool works there are no more processes than workers, and no z
     pool.shutdown();
     CHECK(children_of().empty());
 }
+
+}  // namespace process_replacement_test

@@ -18,6 +18,8 @@
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
+namespace process_start_methods_test {
+
 namespace {
 
 using muster::ProcessPoolExecutor;
@@ -221,3 +223,5 @@ TEST_CASE("pools of every start method leave no process and no descriptor") {
         CHECK(muster::test::open_descriptors() == descriptors);
     }
 }
+
+}  // namespace process_start_methods_test

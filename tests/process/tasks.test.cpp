@@ -27,6 +27,8 @@
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
+namespace process_tasks_test {
+
 namespace {
 
 using muster::Future;
@@ -372,3 +374,5 @@ TEST_CASE("stats are exact after wait_idle") {
     CHECK(pool.stats().pids.size() == 2);
     for (const int pid : pool.stats().pids) CHECK(::kill(pid, 0) == 0);
 }
+
+}  // namespace process_tasks_test

@@ -13,6 +13,7 @@
 #include <muster/detail/attempts.hpp>
 #include <muster/detail/gate_continuation.hpp>
 #include <muster/detail/runnable.hpp>
+#include <muster/detail/running_here.hpp>
 #include <muster/detail/shared_state.hpp>
 #include <muster/detail/task_owner.hpp>
 #include <muster/stop_token.hpp>
@@ -184,6 +185,7 @@ class Task : public State<R>, public Runnable {
 
     /// Calls the callable and keeps its value, or returns why there is none.
     std::exception_ptr attempt() noexcept {
+        const RunningHere here(*this);
         try {
             if (std::exception_ptr broken = owner_->broken())
                 std::rethrow_exception(std::move(broken));

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <muster/detail/gate_continuation.hpp>
+#include <muster/detail/running_here.hpp>
 
 namespace muster::detail {
 
@@ -96,12 +97,13 @@ class WaitSet {
                 failed_.load(std::memory_order_seq_cst));
     }
 
-    /// Whether it is reached when all that have begun have ended.
+    /// Whether it is reached when all that have begun and do not wait for this thread have ended.
     [[nodiscard]] bool will_be_reached() const noexcept {
         if (reached()) return true;
         std::size_t begun = 0;  // Those that are let go of included.
         for (const Ref<StateBase>& state : states_)
-            if (!state || state->phase() != Phase::pending) ++begun;
+            if (!state || (state->phase() != Phase::pending && !RunningHere::contains(*state)))
+                ++begun;
         return begun >= target_.load(std::memory_order_seq_cst);
     }
 
