@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 #include <pthread.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <ctime>
@@ -76,6 +77,29 @@ TEST_CASE("a saturated pool has as many threads as it may, and no more") {
 
     CHECK(threads.size() == 4);
     CHECK(pool.stats().completed == 60);
+}
+
+TEST_CASE("stats name the tasks that run and have a name") {
+    ThreadPoolExecutor pool(3);
+    const Event gate;
+    std::vector<Event> begun(3);
+    std::vector<muster::Future<void>> tasks;
+    for (const char* const name : {"first", "", "second"}) {
+        const Event& begins = begun[tasks.size()];
+        tasks.push_back(pool.submit({.name = name}, [begins, gate] {
+            begins.set();
+            gate.wait();
+        }));
+    }
+    for (const Event& begins : begun) begins.wait();
+    const auto later = pool.submit({.name = "later"}, [] {});
+    auto names = pool.stats().running_names;
+    std::sort(names.begin(), names.end());
+    CHECK(names == std::vector<std::string>{"first", "second"});
+    gate.set();
+    for (const auto& task : tasks) task.wait();
+    later.wait();
+    CHECK(pool.stats().running_names.empty());
 }
 
 TEST_CASE("idle threads sleep") {

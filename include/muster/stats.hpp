@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <string>
 #include <vector>
 
 namespace muster {
@@ -22,6 +23,9 @@ struct ExecutorStats {
     std::size_t retried = 0;                   ///< Further attempts after one that failed.
     std::chrono::nanoseconds waiting_time{0};  ///< All tasks' time from submit to start, added up.
     std::chrono::nanoseconds running_time{0};  ///< All tasks' time from start to end, added up.
+    /// The names of the tasks that are running and have one; also those that ran past their time
+    /// limit and keep their thread.
+    std::vector<std::string> running_names;
 };
 
 /// `ExecutorStats`, and what became of the worker processes.

@@ -344,11 +344,13 @@ TEST_CASE("stats are exact after wait_idle") {
     CHECK(pool.stats().pids.empty());
     TaskGate gate;
     std::vector<Future<char>> gated;
-    for (int i = 0; i < 2; ++i) gated.push_back(pool.submit(TaskGate::pass, gate.path(), 'a'));
+    for (int i = 0; i < 2; ++i)
+        gated.push_back(pool.submit({.name = "gated"}, TaskGate::pass, gate.path(), 'a'));
     for (int i = 0; i < 2; ++i) (void)gate.arrival();
     std::vector<Future<int>> more;
-    for (int i = 0; i < 5; ++i) more.push_back(pool.submit(same, i));
+    for (int i = 0; i < 5; ++i) more.push_back(pool.submit({.name = "later"}, same, i));
     CHECK(pool.stats().running == 2);
+    CHECK(pool.stats().running_names == std::vector<std::string>{"gated", "gated"});
     CHECK(pool.stats().pending == 5);
     CHECK(more[4].cancel());
     CHECK(pool.stats().pending == 4);
@@ -365,6 +367,7 @@ TEST_CASE("stats are exact after wait_idle") {
     CHECK(stats.cancelled == 1);
     CHECK(stats.pending == 0);
     CHECK(stats.running == 0);
+    CHECK(stats.running_names.empty());
     CHECK(stats.running_time > 0ns);
     CHECK(stats.waiting_time > 0ns);
     for (int i = 0; i < 20; ++i) pool.submit(same, i).result();

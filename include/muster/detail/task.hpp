@@ -186,6 +186,9 @@ class Task : public State<R>, public Runnable {
     /// Calls the callable and keeps its value, or returns why there is none.
     std::exception_ptr attempt() noexcept {
         const RunningHere here(*this);
+        std::optional<RunningNames::Entry> named;
+        if (attempts_ && !attempts_->options.name.empty())
+            named.emplace(owner_->running_names(), attempts_->options.name);
         try {
             if (std::exception_ptr broken = owner_->broken())
                 std::rethrow_exception(std::move(broken));

@@ -15,6 +15,7 @@
 #include <muster/detail/gate.hpp>
 #include <muster/detail/ledger.hpp>
 #include <muster/detail/runnable.hpp>
+#include <muster/detail/running_names.hpp>
 #include <muster/detail/shared_state.hpp>
 #include <muster/detail/timers.hpp>
 
@@ -208,7 +209,13 @@ class TaskOwner {
 
     void report(const std::exception_ptr& error) const noexcept { report_error(on_error_, error); }
     [[nodiscard]] Ledger& ledger() noexcept { return ledger_; }
-    [[nodiscard]] ExecutorStats stats() const { return ledger_.stats(); }
+    [[nodiscard]] ExecutorStats stats() const {
+        ExecutorStats all = ledger_.stats();
+        if (!inherited()) all.running_names = running_names_.all();  // Its lock may be held there.
+        return all;
+    }
+    /// Where who runs a task in this process adds its name.
+    [[nodiscard]] RunningNames& running_names() noexcept { return running_names_; }
 
     void watch(Clock::time_point when, StateBase& task) { timers().add(when, task); }
     void unwatch(Clock::time_point when, StateBase& task) noexcept { timers_->remove(when, task); }
@@ -342,6 +349,7 @@ class TaskOwner {
     }
 
     Ledger ledger_;
+    RunningNames running_names_;
     std::atomic<bool> closed_{false};
     std::atomic<bool> cancels_retries_{false};
     Admission admission_;

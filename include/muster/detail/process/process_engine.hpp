@@ -123,7 +123,11 @@ class ProcessEngine : public ProcessManager {
         for (const auto& worker : dispatcher_.workers) {
             if (worker->life == Life::ended) continue;
             all.pids.push_back(static_cast<int>(worker->process.pid()));
-            if (worker->busy() && all.pending > 0) ++all.running, --all.pending;
+            const RemoteTask* const task = worker->running();
+            if (!task || all.pending == 0) continue;
+            ++all.running;
+            --all.pending;
+            if (!task->name.empty()) all.running_names.push_back(task->name);
         }
         return all;
     }

@@ -155,11 +155,16 @@ struct WorkerHandle {
         return page().claims[number % ring_slots].load(std::memory_order_acquire) ==
                claim_word(number, Claim::begun);
     }
-    [[nodiscard]] bool busy() const noexcept {
-        for (std::size_t i = 0; i < ring_slots; ++i)
-            if (slots_[i].task && begun(slots_[i].task->number)) return true;
-        return false;
+    /// The task that it has begun last; null if there is none whose result was not received.
+    [[nodiscard]] const RemoteTask* running() const noexcept {
+        const RemoteTask* latest = nullptr;
+        for (const TaskHandle& slot : slots_)
+            if (slot.task && begun(slot.task->number) &&
+                (!latest || latest->number < slot.task->number))
+                latest = slot.task;
+        return latest;
     }
+    [[nodiscard]] bool busy() const noexcept { return running() != nullptr; }
 
     /// Removes a task from its slot. Empty when there is none of that number.
     TaskHandle take(std::uint64_t number) noexcept {
