@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// ctest: alone
 // What a worker's exception is when it reaches the parent.
 #include <muster/detail/process/exception_transport.hpp>
 
@@ -48,8 +49,6 @@ class Category final : public ::std::error_category {
 };
 
 }  // namespace bank
-
-namespace exception_transport_test {
 
 namespace {
 
@@ -308,5 +307,3 @@ TEST_CASE(
     CHECK(remote(muster::detail::decode_exception(bytes)) == Remote{"bank::Overdrawn", "by 4"});
     CHECK(remote_of(bank::Overdrawn("by 3")) == Remote{"bank::Overdrawn", "by 3"});
 }
-
-}  // namespace exception_transport_test

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <iterator>
 #include <list>
+#include <memory>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -302,6 +303,33 @@ TEST_CASE_TEMPLATE("map gives up when its time is over", E, EVERY_POOL) {
 TEST_CASE_TEMPLATE("map within its time gives all results", E, EVERY_EXECUTOR) {
     E pool;
     CHECK(collect(pool.map({.timeout = 1h}, twice, std::vector{1, 2, 3})) == std::vector{2, 4, 6});
+}
+
+TEST_CASE_TEMPLATE("the results of what map submitted before a shutdown are still there", E,
+                   EVERY_EXECUTOR) {
+    auto executor = with_workers<E>(2);
+    std::vector<int> input(1000);
+    std::iota(input.begin(), input.end(), 0);
+    auto results = executor.map({.chunksize = 3, .buffersize = 20}, twice, input);
+    executor.shutdown();
+    int next = 0;
+    const auto go_on = [&] {
+        for (const int result : results) CHECK(result == twice(next++));
+    };
+    CHECK_THROWS_AS(go_on(), muster::ShutdownError);
+    CHECK(next >= 18);  // Whole chunks.
+    CHECK(next <= 20);
+}
+
+TEST_CASE_TEMPLATE("the results of map may be gone through when the executor is no more", E,
+                   EVERY_EXECUTOR) {
+    const std::vector<int> input{1, 2, 3};
+    auto executor = std::make_unique<E>();
+    auto results = executor->map(twice, input);
+    executor.reset();
+    std::vector<int> all;
+    for (const int result : results) all.push_back(result);
+    CHECK(all == std::vector<int>{2, 4, 6});
 }
 
 TEST_CASE_TEMPLATE("map after shutdown throws", E, EVERY_EXECUTOR) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// ctest: alone
 #include <doctest/doctest.h>
 
 // The standard library's has tests of its own: these are of ours, for libraries without one.
@@ -12,8 +13,6 @@
 #include <support/race.hpp>
 #include <type_traits>
 #include <utility>
-
-namespace stop_token_test {
 
 using muster::StopSource;
 using muster::StopToken;
@@ -73,5 +72,3 @@ TEST_CASE("of several threads that ask at the same time one is the first") {
     muster::test::race(1, ask, ask, ask);
     CHECK(first == 1);
 }
-
-}  // namespace stop_token_test

@@ -11,6 +11,7 @@
 #include <atomic>
 #include <chrono>
 #include <ctime>
+#include <latch>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -230,6 +231,14 @@ TEST_CASE("the initializer runs once in each worker before its first task") {
 
     CHECK(calls == 3);
     CHECK(seen == std::set<int>{7});
+}
+
+TEST_CASE("workers start side by side, however long their initializers take") {
+    std::latch all{3};
+    ThreadPoolExecutor pool({.max_workers = 3, .initializer = [&] { all.arrive_and_wait(); }});
+    std::vector<muster::Future<void>> tasks;
+    for (int i = 0; i < 3; ++i) tasks.push_back(pool.submit([] {}));
+    for (const auto& task : tasks) CHECK(task.wait_for(60s));
 }
 
 TEST_CASE("initializer arguments are kept as submit keeps them") {

@@ -257,6 +257,52 @@ TEST_CASE("what the task underneath cannot give, one worker runs on top") {
     CHECK(underneath.result());
 }
 
+TEST_CASE("one worker runs what a link has come to wait for") {
+    ThreadPoolExecutor pool(1);
+    CHECK(pool.submit([&] {
+                  const auto done = pool.submit([] { return 1; });
+                  done.wait();
+                  const auto queued = done.then(pool, [](int x) { return x + 1; });
+                  const auto returned =
+                      done.then([&](int x) { return pool.submit([x] { return x + 2; }); });
+                  muster::wait(std::vector{queued});
+                  int sum = queued.result();
+                  for (const auto& each : muster::as_completed(std::vector{returned}))
+                      sum += each.result();
+                  return sum;
+              })
+              .result() == 5);
+}
+
+TEST_CASE("one worker runs the end of a chain that begins in another pool") {
+    ThreadPoolExecutor other(1);
+    for (const bool by_wait : {false, true}) {
+        ThreadPoolExecutor pool(1);
+        const Event waits;
+        const auto outcome = pool.submit([&] {
+            const auto link = other.submit([waits] { return waits.wait_for(60s) ? 1 : 0; })
+                                  .then(pool, [](int x) { return x + 1; })
+                                  .then([](int x) { return x + 1; });
+            waits.set();
+            if (by_wait) muster::wait(std::vector{link});
+            return link.result();
+        });
+        CHECK(outcome.result() == 3);
+    }
+}
+
+TEST_CASE("wait_idle_for inside a task begins nothing when its time is up") {
+    ThreadPoolExecutor pool(1);
+    std::atomic<int> ran{0};
+    CHECK(pool.submit([&] {
+                  for (int i = 0; i < 10; ++i) pool.post([&] { ++ran; });
+                  return !pool.wait_idle_for(0s) && ran == 0;
+              })
+              .result());
+    pool.wait_idle();
+    CHECK(ran == 10);
+}
+
 TEST_CASE("wait_idle inside a task waits for the others, with one worker") {
     ThreadPoolExecutor pool(1);
     std::atomic<int> done{0};

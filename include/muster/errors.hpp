@@ -15,11 +15,11 @@ class Error : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// The task was cancelled before it began, so there is no result.
+/// The task was cancelled before it began, or killed while it ran, so there is no result.
 class CancelledError : public Error {
   public:
     using Error::Error;
-    CancelledError() : Error("muster: the task was cancelled before it began") {}
+    CancelledError() : Error("muster: the task was cancelled before it began, or killed") {}
 };
 
 /// The time given to a wait is up. What was waited for goes on, and you may wait again.

@@ -129,8 +129,10 @@ class ExecutorInterface {
     ///     for (long n : pool.map(count_primes, begins, ends)) std::cout << n << '\n';
     ///
     /// Elements are taken from the input as needed, so endless ranges work; an lvalue range must
-    /// outlive the results. An element's exception is thrown when it is reached, and ends the range;
-    /// what has not begun is then cancelled, as it is when the results are dropped.
+    /// outlive the results, and the executor what is left of the input. An element's exception is
+    /// thrown when it is reached, and ends the range; what has not begun is then cancelled, as it is
+    /// when the results are dropped. After a shutdown the results of what was accepted before are
+    /// still there, and then `ShutdownError` is thrown.
     ///
     /// **Throws**: as `submit`; while gone through, also `TimeoutError` for the option `timeout`.
     template <typename F, std::ranges::input_range... Ranges>

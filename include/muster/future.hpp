@@ -40,7 +40,7 @@ class AnyFuture {
     /// True while the task is being run.
     [[nodiscard]] bool running() const { return state().running(); }
 
-    /// True when the task was cancelled before it began.
+    /// True when the task was cancelled before it began, or killed while it ran.
     [[nodiscard]] bool cancelled() const {
         const detail::Phase now = state().phase();
         return now == detail::Phase::cancelling || now == detail::Phase::cancelled;

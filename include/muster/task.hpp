@@ -13,7 +13,7 @@ namespace muster {
 
 /// A task that an executor took: calling it runs it, once; dropping it cancels its future.
 ///
-///     void take(muster::Task task) { threads_.emplace_back([task = std::move(task)] { task(); }); }
+///     void take(muster::Task task) { threads_.emplace_back([task = std::move(task)]() mutable { task(); }); }
 ///
 /// Move-only. A call on a moved-from or run task does nothing.
 class Task {

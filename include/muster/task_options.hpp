@@ -12,7 +12,7 @@ namespace muster {
 ///
 ///     pool.submit({.name = "thumbnail", .priority = 1, .timeout = 2s}, make_thumbnail, path);
 struct TaskOptions {
-    /// Named in error messages.
+    /// Appears in error messages, and while it runs in `stats().running_names`.
     std::string name = {};
     /// Higher ones are begun first; equals in the order of their submission.
     int priority = 0;

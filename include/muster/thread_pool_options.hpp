@@ -29,10 +29,11 @@ class ThreadInitializer {
               std::apply([](auto& f, auto&... values) { std::invoke(f, values...); }, copy);
           }} {}
 
-    /// Calls it, if there is something to call.
-    void operator()() const {
-        if (call_) call_();
-    }
+    /// Whether there is something to call.
+    explicit operator bool() const noexcept { return call_ != nullptr; }
+
+    /// Calls it. Requires: there is something to call.
+    void operator()() const { call_(); }
 
   private:
     std::function<void()> call_;

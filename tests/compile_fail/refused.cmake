@@ -1,4 +1,4 @@
-# cmake -DCOMPILER= -DFLAGS= -DSOURCE= -P refused.cmake
+# cmake -DCOMPILER= -DFLAGS= -DPRECOMPILED= -DINCLUDE= -DSOURCE= -P refused.cmake
 # Succeeds if the compiler refuses SOURCE, saying the words of its first line.
 cmake_minimum_required(VERSION 3.23)
 
@@ -8,7 +8,8 @@ if(NOT text MATCHES "^// refused: ([^\n]+)\n")
 endif()
 set(words "${CMAKE_MATCH_1}")
 
-execute_process(COMMAND ${COMPILER} ${FLAGS} -fsyntax-only -fmessage-length=0 ${SOURCE}
+execute_process(COMMAND ${COMPILER} ${FLAGS} -fsyntax-only -fmessage-length=0 -I${PRECOMPILED}
+                        -I${INCLUDE} ${SOURCE}
                 RESULT_VARIABLE status ERROR_VARIABLE errors)
 if(status EQUAL 0)
     message(FATAL_ERROR "not refused: ${SOURCE}")

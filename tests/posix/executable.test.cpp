@@ -31,7 +31,7 @@ TEST_CASE("the own executable is the file that runs") {
 TEST_CASE("the own command line has the program first") {
     const auto arguments = own_command_line();
     REQUIRE_FALSE(arguments.empty());
-    CHECK(arguments.front().find("executable") != std::string::npos);
+    CHECK(arguments.front().find("unit_tests") != std::string::npos);
 }
 
 TEST_CASE("strings that end with zeros are told apart, empty ones too") {

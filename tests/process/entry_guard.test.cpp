@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: alone concurrency timeout=120
 // Programs without the guard, global pools, and which side of the guard one is on.
 #include <muster/process_pool_executor.hpp>
 
@@ -17,8 +17,6 @@
 #include <vector>
 
 #include "support/program.hpp"
-
-namespace process_entry_guard_test {
 
 namespace {
 
@@ -240,5 +238,3 @@ TEST_CASE("exit in a callback ends the program") {
     Program program = Program::test_case("exit in a callback");
     CHECK(program.exit_code() == 6);
 }
-
-}  // namespace process_entry_guard_test

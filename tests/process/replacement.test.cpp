@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency timeout=120 start_methods
 // Workers that end are replaced, unless none can start; and nothing of any of them is left behind.
+#include <muster/entry_guard.hpp>
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>
@@ -12,6 +13,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -34,6 +36,15 @@ using muster::test::TaskGate;
 using namespace std::chrono_literals;
 
 int own_pid() { return static_cast<int>(::getpid()); }
+
+/// While there is this file, the next worker that the process starts afresh is late.
+std::string late_file(::pid_t parent) { return "/tmp/muster-late-" + std::to_string(parent); }
+
+const bool late = [] {
+    if (!muster::in_worker() || ::unlink(late_file(::getppid()).c_str()) != 0) return false;
+    std::this_thread::sleep_for(60s);
+    return true;
+}();
 
 std::set<std::string> shared_memory() {
     std::set<std::string> names;
@@ -171,6 +182,16 @@ TEST_CASE("an initializer may take longer than start_timeout, which ends at the 
                               .initializer = [] { std::this_thread::sleep_for(1500ms); },
                               .start_timeout = 1s});
     CHECK(pool.submit([] { return 1; }).result() == 1);
+}
+
+TEST_CASE("a worker that is late where others were not is replaced like one that died") {
+    ProcessPoolExecutor pool({.max_workers = 1, .start_timeout = 3s});
+    CHECK(pool.submit(own_pid).result() != ::getpid());
+    const std::string file = late_file(::getpid());
+    std::ofstream(file) << "once";
+    (void)pool.submit([] { std::abort(); });
+    CHECK(pool.submit([] { return late; }).result() == false);
+    ::unlink(file.c_str());  // Copies of a process have no start of their own.
 }
 
 TEST_CASE("100 pools leave no descriptor, no process, no shared memory and no thread") {

@@ -69,14 +69,17 @@ class ChainedState final : public State<U>, private Link {
 
     bool cancel() noexcept override {
         if (StateBase::cancel()) return true;
-        const Ref<StateBase> inner =
-            passing_on_.load(std::memory_order_acquire) ? awaited() : Ref<StateBase>();
+        const Ref<StateBase> inner = passed_on();
         return inner && inner->cancel();
     }
     bool request_stop() noexcept override {
-        const Ref<StateBase> inner =
-            passing_on_.load(std::memory_order_acquire) ? awaited() : Ref<StateBase>();
+        const Ref<StateBase> inner = passed_on();
         return inner && inner->request_stop();
+    }
+    bool kill() noexcept override {
+        if (cancel()) return true;
+        const Ref<StateBase> inner = passed_on();
+        return inner && inner->kill();
     }
     bool help() noexcept override {
         // Not link by link: a long chain would take too much stack.
@@ -115,6 +118,11 @@ class ChainedState final : public State<U>, private Link {
 
     void drop_work() noexcept override {
         if (std::exchange(has_fn_, false)) std::destroy_at(&fn_);
+    }
+
+    /// What `fn` returned, whose outcome it will have; null before.
+    Ref<StateBase> passed_on() noexcept {
+        return passing_on_.load(std::memory_order_acquire) ? awaited() : Ref<StateBase>();
     }
 
     Ref<StateBase> stop_awaiting() noexcept {

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include <muster/detail/shared_state.hpp>
+#include <muster/detail/task_owner.hpp>
 
 namespace muster::detail {
 
@@ -42,12 +43,19 @@ class GateContinuation final : public WaiterContinuation {
     Gate& gate_;
 };
 
+/// Where this thread waits for a state if it may have to run what that depends on; null if it is no
+/// worker. A link may come to depend on a task of this worker's pool only when others are done.
+inline Gate* gate_for(StateBase& state) noexcept {
+    Gate* const gate = state.gate_here();
+    return gate ? gate : TaskOwner::worker_gate_here();
+}
+
 /// Waits for a state that depends on work which may be submitted later. A worker of the pool in
 /// question looks at every new task whether it has to run that one itself.
 inline bool wait_composite(StateBase& state, const Deadline& deadline) noexcept {
     state.help_while_possible(deadline);
     if (state.done()) return true;
-    Gate* const gate = state.gate_here();
+    Gate* const gate = gate_for(state);
     if (!gate) return state.StateBase::wait(deadline);
     GateContinuation node(*gate);
     state.add_continuation(node);

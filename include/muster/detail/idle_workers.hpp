@@ -54,7 +54,7 @@ class alignas(64) IdleWorkers {
         for (; count > 0 && sleepers_; --count) pop()->wake();
     }
 
-    /// Sleeps, unless `stays_up()` once others know of it. True when woken: then it is searching.
+    /// Sleeps, unless `stays_up()` once others know of it. True when it is searching afterwards.
     template <typename StaysUp>
     bool sleep(ThreadWorker& me, bool searching, StaysUp stays_up) noexcept {
         {
@@ -66,7 +66,8 @@ class alignas(64) IdleWorkers {
         }
         if (stays_up()) {
             const std::lock_guard held(lock_);
-            if (remove(me)) return false;
+            // Who meant to wake it and found nobody relies on a search, as if it had been woken.
+            if (remove(me)) return true;
         }
         me.sleep();
         return true;
@@ -93,7 +94,7 @@ class alignas(64) IdleWorkers {
         while (*link && *link != &unwanted) link = &(*link)->below;
         if (!*link) return false;
         *link = unwanted.below;
-        counts_.fetch_sub(one_sleeping, std::memory_order_seq_cst);
+        counts_.fetch_add(one_searching - one_sleeping, std::memory_order_seq_cst);
         return true;
     }
 

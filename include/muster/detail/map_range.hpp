@@ -37,6 +37,7 @@ class ZipSource {
     std::optional<Element> next() { return next(std::index_sequence_for<Ranges...>{}); }
     /// Takes nothing more.
     void end() noexcept { ended_ = true; }
+    [[nodiscard]] bool ended() const noexcept { return ended_; }
 
   private:
     template <std::size_t... i>
@@ -122,7 +123,13 @@ class ChunkFeed {
     }
     void flush() {
         if (filling_.empty()) return;
-        futures_.push_back(executor_.submit(Chunk{fn_, std::exchange(filling_, {})}));
+        const std::size_t count = filling_.size();
+        try {
+            futures_.push_back(executor_.submit(Chunk{fn_, std::exchange(filling_, {})}));
+        } catch (...) {
+            waiting_ -= count;
+            throw;
+        }
     }
     [[nodiscard]] std::size_t batch() const noexcept { return chunksize_; }
     [[nodiscard]] std::size_t waiting() const noexcept { return waiting_; }
@@ -188,6 +195,7 @@ class MapRange {
         Deadline deadline;
         std::optional<std::size_t> buffersize;
         std::optional<Value> current{};
+        std::exception_ptr refusal{};
 
         Run(Source from, Feed to, Deadline until, std::optional<std::size_t> ahead)
             : source(std::move(from)), feed(std::move(to)), deadline(until), buffersize(ahead) {}
@@ -209,11 +217,25 @@ class MapRange {
             }
         }
 
+        /// What was accepted before a shutdown has results; the error comes after them.
+        void refill_or_end() {
+            if (source.ended()) return;
+            try {
+                refill(1);
+            } catch (const ShutdownError&) {
+                refusal = std::current_exception();
+                source.end();
+            }
+        }
+
         void advance() {
             current.reset();
             try {
-                refill(1);
-                if (feed.waiting() == 0) return;
+                refill_or_end();
+                if (feed.waiting() == 0) {
+                    if (refusal) std::rethrow_exception(std::exchange(refusal, nullptr));
+                    return;
+                }
                 if (!feed.wait_front(deadline))
                     throw TimeoutError(
                         "muster: the time given to map was up before the next result was there; "

@@ -78,7 +78,10 @@ class ReadyQueue {
 
   private:
     void sort_inbox() noexcept {
-        Runnable* newest = inbox_.exchange(nullptr, std::memory_order_acquire);
+        if (!inbox_.load(std::memory_order_relaxed)) return;
+        // Before: while they are being sorted, the queue must not look empty.
+        sorted_.store(1, std::memory_order_seq_cst);
+        Runnable* newest = inbox_.exchange(nullptr, std::memory_order_seq_cst);
         Runnable* oldest = nullptr;
         while (newest) {
             Runnable* const older = newest->next;

@@ -160,6 +160,9 @@ class StateBase {
     /// Where this thread, as a worker of a pool this state depends on, learns of new tasks; else null.
     virtual Gate* gate_here() noexcept { return nullptr; }
 
+    /// Whether the task runs in this thread, beneath who asks.
+    [[nodiscard]] virtual bool runs_here() const noexcept { return false; }
+
     /// The state that this one, as a link of a chain, gets its outcome from; else null.
     virtual Ref<StateBase> awaited() noexcept { return {}; }
 

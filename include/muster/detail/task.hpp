@@ -102,6 +102,7 @@ class Task : public State<R>, public Runnable {
         return this->phase() == Phase::pending && !delayed() && owner_->run_here(*this);
     }
     Gate* gate_here() noexcept final { return owner_->gate_here(); }
+    [[nodiscard]] bool runs_here() const noexcept final { return RunningHere::contains(*this); }
     [[nodiscard]] TaskOwner* owner() const noexcept final { return owner_; }
 
     void alarm(Clock::time_point when) noexcept final {

@@ -179,6 +179,12 @@ class TaskOwner {
 
     /// See `StateBase::gate_here`.
     virtual Gate* gate_here() noexcept { return nullptr; }
+    /// The same of the pool that this thread is a worker of; null if it is none.
+    static Gate* worker_gate_here() noexcept {
+        for (const Frame* frame = frames(); frame; frame = frame->below)
+            if (frame->worker) return frame->owner->gate_here();
+        return nullptr;
+    }
 
     /// Blocks until `task` is done. False when the deadline passed first.
     virtual bool await(StateBase& task, const Deadline& deadline) noexcept {
@@ -240,7 +246,7 @@ class TaskOwner {
   protected:
     /// One stretch of this thread's stack in which tasks of an executor run.
     struct Frame {
-        const TaskOwner* owner;
+        TaskOwner* owner;
         std::size_t tasks;
         void* worker;
         Frame* below;
@@ -252,7 +258,7 @@ class TaskOwner {
     }
     class FrameGuard {
       public:
-        FrameGuard(const TaskOwner& owner, std::size_t tasks, void* worker = nullptr) noexcept
+        FrameGuard(TaskOwner& owner, std::size_t tasks, void* worker = nullptr) noexcept
             : frame_{&owner, tasks, worker, frames(), false} {
             frames() = &frame_;
         }

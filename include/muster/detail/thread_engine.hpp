@@ -108,6 +108,7 @@ class ThreadEngine : public TaskOwner {
         // All other tasks are what this one waits for, so this worker may run them.
         const auto run_until_idle = [&] {
             while (!idle(true)) {
+                if (expired(deadline)) return false;
                 Runnable* const task = next(*me);
                 if (!task) return false;
                 run_nested(*me, *task);
@@ -219,9 +220,15 @@ class ThreadEngine : public TaskOwner {
     void serve(ThreadWorker& me) noexcept {
         FrameGuard frame(*this, 0, &me);
         os::set_thread_name(name_prefix_ + "_" + std::to_string(me.index));
-        initialize();
-        RunContext context{me.cell, Clock::now()};
         bool searching = true;  // Whoever started or woke this worker counted it.
+        if (initializer_) {
+            // Which may take long: others are to be woken and started meanwhile.
+            idle_workers_.end_search();
+            if (work_available()) signal_work();
+            initialize();
+            searching = idle_workers_.try_begin_search();
+        }
+        RunContext context{me.cell, Clock::now()};
         while (!leave_if_surplus(me, searching)) {
             Runnable* task = next(me);
             bool quits = false;

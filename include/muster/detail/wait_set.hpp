@@ -8,7 +8,6 @@
 #include <vector>
 
 #include <muster/detail/gate_continuation.hpp>
-#include <muster/detail/running_here.hpp>
 
 namespace muster::detail {
 
@@ -23,7 +22,7 @@ class WaitSet {
         : states_{std::move(states)}, nodes_{std::make_unique<Node[]>(states_.size())} {
         for (const Ref<StateBase>& state : states_) {
             if (state->done()) continue;
-            if (Gate* gate = state->gate_here()) gate_ = gate;
+            if (Gate* gate = gate_for(*state)) gate_ = gate;
         }
         for (std::size_t i = 0; i < states_.size(); ++i) {
             nodes_[i].set = this;
@@ -102,9 +101,13 @@ class WaitSet {
         if (reached()) return true;
         std::size_t begun = 0;  // Those that are let go of included.
         for (const Ref<StateBase>& state : states_)
-            if (!state || (state->phase() != Phase::pending && !RunningHere::contains(*state)))
-                ++begun;
+            if (!state || state->done() || goes_on_elsewhere(state)) ++begun;
         return begun >= target_.load(std::memory_order_seq_cst);
+    }
+    /// Of a link in a chain: whether what it waits for does.
+    static bool goes_on_elsewhere(Ref<StateBase> state) noexcept {
+        while (Ref<StateBase> before = state->awaited()) state = std::move(before);
+        return state->phase() != Phase::pending && !state->runs_here();
     }
 
     void completed(Node& node, bool failed) noexcept {

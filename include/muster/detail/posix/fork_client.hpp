@@ -45,6 +45,7 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
         const ::pid_t pid = check(MUSTER_SYSCALL(fork)(), "fork");
         if (pid == 0) {
             (void)MUSTER_SYSCALL(setpgid)(0, 0);
+            (void)MUSTER_SYSCALL(close)(control.get());  // Else it would not see the parent's end.
             serve(theirs.get());
             MUSTER_SYSCALL(_exit)(0);
         }

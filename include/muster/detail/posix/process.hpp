@@ -191,7 +191,7 @@ class ChildProcess {
         const std::optional<ExitStatus> seen = look();
         if (!seen) return std::nullopt;
         if (end_group) signal_group();
-        if (*seen != ExitStatus{} && !reaper_) reap();
+        if (*seen != ExitStatus{} && (!reaper_ || reaper_->gone())) reap();
         status_ = seen;
         return status_;
     }

@@ -17,11 +17,12 @@
 
 namespace muster::detail {
 
-/// As much address space as could ever be filled: a memory without a name costs only what is used.
+/// More address space than could ever be filled, because blocks of one size never become blocks of
+/// another: a memory without a name costs only what is used.
 inline std::size_t reserved_bytes() noexcept {
     constexpr std::size_t least = std::size_t{1} << 30;
     constexpr std::size_t most = std::size_t{1} << 42;
-    return std::clamp(std::bit_ceil(os::physical_memory()), least, most);
+    return std::clamp(16 * std::bit_ceil(os::physical_memory()), least, most);
 }
 
 /// The pool's memory, as the parent sees it: blocks of powers of two, recycled while their pages

@@ -66,7 +66,10 @@ class ProcessCore : public RemoteOwner {
         {
             const std::lock_guard held(mutex_);
             handle = dispatcher_.withdraw(task);
-            if (handle.task) dispatch();
+            if (handle.task) {
+                begin_cancel(handle);
+                dispatch();
+            }
         }
         if (!handle.task) return false;
         cancel(handle);
@@ -96,6 +99,7 @@ class ProcessCore : public RemoteOwner {
             memory_.at<Record>(task.call.record)
                 ->stop_requested.store(1, std::memory_order_seq_cst);
             if (task.last_error) between_attempts = dispatcher_.withdraw(task);
+            if (between_attempts.task) dispatch();
             if (!between_attempts.task && task.takes_stop &&
                 task.place == RemoteTask::Place::handed_out)
                 return send_stop(task.worker->lifeline.get(), task.id);
@@ -109,6 +113,11 @@ class ProcessCore : public RemoteOwner {
         if (inherited()) return false;
         const std::lock_guard held(mutex_);
         return task.place == RemoteTask::Place::handed_out && task.worker->begun(task.number);
+    }
+
+    /// Who decodes results must wait for nothing that other results bring, such as room.
+    [[nodiscard]] std::size_t tasks_here() const noexcept override {
+        return TaskOwner::tasks_here() + (receiving_here() ? 1 : 0);
     }
 
     void free_record(const EncodedCall& call) noexcept override {
@@ -268,9 +277,13 @@ class ProcessCore : public RemoteOwner {
         return true;
     }
 
+    /// Says that it will never run, to those who find it nowhere. Requires: `mutex_` is held.
+    static void begin_cancel(const TaskHandle& handle) noexcept {
+        (void)handle.state->advance(Phase::pending, Phase::cancelling);
+    }
+    /// Requires: `begin_cancel`.
     void cancel(const TaskHandle& handle) noexcept {
         if (handle.task->call.bytes != 0) free_record(std::exchange(handle.task->call, {}));
-        (void)handle.state->advance(Phase::pending, Phase::cancelling);
         Continuation* const callbacks = handle.state->publish(Phase::cancelled);
         wake_leader(*handle.state);
         finish_cancelled(*handle.state, callbacks);
@@ -307,6 +320,7 @@ class ProcessCore : public RemoteOwner {
             handle = worker.take(task.number);
             end(worker);
         }
+        if (handle.task) begin_cancel(handle);
         dispatch();
         return true;
     }

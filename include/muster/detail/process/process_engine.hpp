@@ -78,6 +78,7 @@ class ProcessEngine : public ProcessManager {
                 const std::lock_guard held(mutex_);
                 gives_up_ = true;
                 all = dispatcher_.withdraw_all();
+                for (const TaskHandle& handle : all) begin_cancel(handle);
             }
             for (const TaskHandle& handle : all) cancel(handle);
         }
@@ -173,7 +174,7 @@ class ProcessEngine : public ProcessManager {
         if (!manager_.joinable()) return;
         // The manager waits for the end of all tasks, so a callback of one cannot wait for it; nor
         // can whoever decodes a result, be it the manager itself.
-        tasks_here() != 0 || receiving_here() ? manager_.detach() : manager_.join();
+        tasks_here() != 0 ? manager_.detach() : manager_.join();
     }
 
     const ProcessInitializer initializer_;

@@ -186,7 +186,9 @@ class ProcessManager : public ProcessCore {
         {
             const std::lock_guard held(mutex_);
             live = dispatcher_.live();
-            if (live != 0) level_ = live;  // The tasks run, on fewer workers than wished for.
+            if (live != 0)
+                level_ = std::min(
+                    live, max_workers());  // The tasks run, on fewer workers than wished for.
         }
         if (live != 0) return true;
         if (++failures_ < most_failures) return false;
@@ -245,7 +247,9 @@ class ProcessManager : public ProcessCore {
         {
             const std::lock_guard held(mutex_);
             for (const auto& worker : dispatcher_.workers) {
-                RemoteTask* const task = worker->killed ? nullptr : worker->overdue(now);
+                // One that has sent a result meanwhile was handed others, and may have begun them.
+                if (worker->killed || !worker->isolated) continue;
+                RemoteTask* const task = worker->overdue(now);
                 if (!task) continue;
                 worker->verdict = timeout_of(*worker, *task);
                 count_attempt(*task, nanoseconds(worker->began()), nanoseconds(now), cell_);
@@ -263,8 +267,7 @@ class ProcessManager : public ProcessCore {
         if (lifeline) read_lifeline(worker);
         if (is_starting(worker) && expired(worker.start_limit)) {
             worker.failure = "it was not there within start_timeout";
-            worker.kill();
-            guard_missed();
+            end_late(worker);
         }
         if (death || !worker.lifeline)
             if (const auto status = worker.process.poll_exit(false)) bury(worker, *status);
@@ -289,6 +292,7 @@ class ProcessManager : public ProcessCore {
         switch (packet.kind) {
             case Packet::Kind::ready: {
                 failures_ = 0;
+                guard_seen_ = true;
                 const std::lock_guard held(mutex_);
                 worker.life = Life::ready;
                 dispatcher_.retire_surplus(max_workers());
@@ -314,6 +318,16 @@ class ProcessManager : public ProcessCore {
         }
     }
 
+    /// A worker has not reached its guard in time. If others have, the system is slow, or this one.
+    void end_late(WorkerHandle& worker) {
+        if (!guard_seen_) {
+            worker.kill();
+            return guard_missed();
+        }
+        worker.start_limit.reset();
+        worker.kill();  // Its death counts as a failed start.
+    }
+
     void guard_missed() {
         break_pool([program = launcher_->program()] {
             return std::make_exception_ptr(EntryGuardError(missing_guard(program)));
@@ -324,9 +338,11 @@ class ProcessManager : public ProcessCore {
     void bury(WorkerHandle& worker, const os::ExitStatus& status) {
         receive();  // What it had sent is not lost.
         const Life life = worker.life;
+        bool over = false;
         std::vector<TaskHandle> unfinished;
         {
             const std::lock_guard held(mutex_);
+            over = broken_ != nullptr;
             worker.life = Life::ended;
             dispatcher_.recall_all(worker);
             worker.take_rest([&](TaskHandle handle) { unfinished.push_back(std::move(handle)); });
@@ -342,18 +358,23 @@ class ProcessManager : public ProcessCore {
             const Outcome outcome = worker.verdict ? Outcome::timed_out : Outcome::failed;
             if (!retry(handle, error, outcome)) fail(std::move(handle), error, outcome);
         }
-        if (life != Life::starting || broken_) return;
-        if (status.exit_code && !worker.past_guard()) {
+        if (life != Life::starting || over) return;
+        guard_seen_ = guard_seen_ || worker.past_guard();
+        if (status.exit_code && !guard_seen_)
             guard_missed();  // Its main has ended, or another program's.
-        } else if (++failures_ >= most_failures) {
-            if (!status.signal && !worker.past_guard()) return guard_missed();
-            break_pool([end = describe_end(status)] {
+        else if (++failures_ >= most_failures)
+            cannot_go_on(status, worker.failure);
+    }
+
+    /// Workers that cannot start, several times in a row, break the pool.
+    void cannot_go_on(const os::ExitStatus& status, const std::string& failure) {
+        if (!status.signal && !guard_seen_) return guard_missed();
+        break_pool(
+            [end = describe_end(status), why = failure.empty() ? "" : ", because " + failure] {
                 return std::make_exception_ptr(BrokenProcessPool(
-                    "muster: the process pool is broken: its workers cannot start; "
-                    "the last one " +
-                    end));
+                    "muster: the process pool is broken: its workers cannot start; the last one " +
+                    end + why));
             });
-        }
     }
 
     const std::size_t most_tasks_;
@@ -363,6 +384,7 @@ class ProcessManager : public ProcessCore {
     // Of the thread that manages.
     os::Watch watch_;
     unsigned failures_ = 0;
+    bool guard_seen_ = options_.start_method == StartMethod::fork;  // Some worker was past it.
 };
 
 }  // namespace muster::detail

@@ -179,7 +179,7 @@ class ResultWriter {
 
     void wait_for_room(std::size_t bytes) {
         const auto has_room = [&] {
-            return written_ + bytes - page_.received.load(std::memory_order_acquire) <=
+            return written_ + bytes - page_.received.load(std::memory_order_seq_cst) <=
                    result_ring_bytes;
         };
         while (!has_room()) {
