@@ -75,6 +75,16 @@ TEST_CASE("a program without the guard gets EntryGuardError, soon, and never mul
     }
 }
 
+TEST_CASE("a worker that lost what it inherited ends before main, and never multiplies") {
+    const TemporaryFile starts;
+    Program program({std::string(TEST_PROGRAMS) + "/no_guard", "closed", starts.path()});
+    for (int i = 0; i < 2; ++i)
+        CHECK(program.line().find("make `muster::entry_guard();`") != std::string::npos);
+    CHECK(program.line() == "quickly");
+    CHECK(program.exit_code() == 0);
+    CHECK(starts.lines() == std::vector<std::string>{"parent"});
+}
+
 TEST_CASE("in_worker tells the side, in static initializers and in tasks") {
     CHECK_FALSE(muster::in_worker());
     CHECK_FALSE(worker_in_static_initializer);

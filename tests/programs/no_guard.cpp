@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A program that forgot the guard. Each start of it adds a line to the file that is its second
 // argument; the first one says what its main does: "pool", "run", "return", "fail", or
-// "ignore", which is to return in a program that ignores SIGCHLD.
+// "ignore", which is to return in a program that ignores SIGCHLD. With "closed" it has the guard, but
+// workers close what they inherit before they know that they are any.
+#include <muster/entry_guard.hpp>
 #include <muster/process_pool_executor.hpp>
 
 #include <fcntl.h>
@@ -10,12 +12,20 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+
+// Earlier than the library's own static objects, which are of this file too.
+[[gnu::constructor(101)]] static void close_inherited(int argc, char** argv) {
+    if (argc < 2 || std::strcmp(argv[1], "closed") != 0 || !std::getenv("MUSTER_WORKER")) return;
+    for (int fd = 3; fd < 100; ++fd) ::close(fd);
+}
 
 int main(int, char** argv) {
     using Clock = std::chrono::steady_clock;
     const int starts = ::open(argv[2], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     (void)!::write(starts, muster::in_worker() ? "worker\n" : "parent\n", 7);
+    if (std::strcmp(argv[1], "closed") == 0) muster::entry_guard();
     if (muster::in_worker()) {
         if (std::strcmp(argv[1], "run") == 0)
             for (;;) ::pause();

@@ -68,5 +68,6 @@ inline void leave_signals_to_others() noexcept {
 }
 
 [[nodiscard]] inline long long own_process_id() noexcept { return MUSTER_SYSCALL(getpid)(); }
+[[nodiscard]] inline long long parent_process_id() noexcept { return MUSTER_SYSCALL(getppid)(); }
 
 }  // namespace muster::detail::posix

@@ -44,7 +44,8 @@ class SpawnLauncher final : public Launcher {
             {.executable = executable_,
              .arguments = arguments_,
              .extra_environment = {std::string(worker_variable) + "=" +
-                                   worker_identity(page.nonce, spawned_fds)},
+                                   worker_identity(page.nonce, spawned_fds) + " " +
+                                   std::to_string(page.parent_pid)},
              .inherited = {fds.begin(), fds.end()}});
     }
 

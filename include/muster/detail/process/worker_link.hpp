@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -40,7 +41,8 @@ inline std::string to_hex(const std::array<std::byte, 16>& bytes) {
     return text;
 }
 
-/// What the environment tells a worker: the number in its memory, and the descriptors.
+/// What the environment tells a worker: the number in its memory, and the descriptors. Behind that,
+/// where it was started afresh, who started it.
 inline std::string worker_identity(const std::array<std::byte, 16>& nonce, const WorkerFds& fds) {
     std::string text = to_hex(nonce);
     for (const int fd : fds) text += ' ' + std::to_string(fd);
@@ -57,14 +59,12 @@ struct WorkerLink {
     }
 };
 
-/// The link of this process.
+/// The link that the environment speaks of; without a page if it is not there.
 ///
 /// The environment variable alone proves nothing, since programs that a worker starts inherit it: the
 /// descriptor must hold a memory with the same random number in it.
-inline WorkerLink find_worker_link() noexcept {
+inline WorkerLink read_worker_link(const char* identity) noexcept {
     try {
-        const char* const identity = std::getenv(worker_variable);
-        if (!identity) return {};
         WorkerLink link;
         const char* text = identity + std::strcspn(identity, " ");
         for (int& fd : link.fds) {
@@ -80,7 +80,8 @@ inline WorkerLink find_worker_link() noexcept {
         std::array<std::byte, 16> inside{};
         std::memcpy(&magic, head.data(), sizeof magic);
         std::memcpy(inside.data(), head.data() + sizeof magic, inside.size());
-        if (magic != protocol_magic || worker_identity(inside, link.fds) != identity) return {};
+        const std::string_view own(identity, static_cast<std::size_t>(text - identity));
+        if (magic != protocol_magic || worker_identity(inside, link.fds) != own) return {};
         for (const int fd : link.fds) os::keep_from_children(fd);
         // Kept to the end of the process: who asks once more gets the same page.
         link.page = reinterpret_cast<WorkerPage*>(
@@ -89,6 +90,25 @@ inline WorkerLink find_worker_link() noexcept {
     } catch (...) {
         return {};
     }
+}
+
+/// The link of this process.
+///
+/// A worker that cannot read it, say because a library has closed all descriptors, ends: taken for an
+/// ordinary start it would run the program once more, with workers that do the same.
+inline WorkerLink find_worker_link() noexcept {
+    const char* const identity = std::getenv(worker_variable);
+    if (!identity) return {};
+    const WorkerLink link = read_worker_link(identity);
+    const char* const starter = std::strrchr(identity, ' ');
+    if (!link.page && starter && std::atoll(starter) == os::parent_process_id()) {
+        std::fputs(
+            "muster: a worker process ends, because what it inherited from its parent was closed "
+            "or replaced before main; leave descriptors 3 to 7 open in static initializers\n",
+            stderr);
+        os::end_process(1);
+    }
+    return link;
 }
 
 /// As `find_worker_link`, looked up once in this process and once in each copy of it. Each shared
