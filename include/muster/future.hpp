@@ -290,7 +290,9 @@ Continuation* ChainedState<U, T, F, take>::settle_with(Future<V>&& inner) {
         const std::lock_guard held(awaited_lock_);
         awaited_ = Ref<StateBase>(FutureAccess::share(inner));
     }
-    passing_on_.store(true, std::memory_order_release);
+    // seq_cst: a worker that is to run what is awaited from now on either sees it, or is woken.
+    passing_on_.store(true, std::memory_order_seq_cst);
+    if (TaskOwner* const owner = end_of_chain()->owner()) owner->look_again();
     auto* const link = new PassOn<V>(Ref<ChainedState>::share(this));
     return state.try_add_continuation(*link) ? nullptr : link->settle(state).callbacks;
 }

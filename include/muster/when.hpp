@@ -204,6 +204,7 @@ auto when_all(Range&& futures) {
     auto join = detail::make_join<detail::AllState, R>(
         std::move(inputs), [count]([[maybe_unused]] auto&& input) -> detail::Stored<R> {
             if constexpr (std::is_void_v<R>) {
+                (void)count;  // clang: captured for nothing.
                 return {};
             } else {
                 R values;

@@ -83,13 +83,8 @@ class ChainedState final : public State<U>, private Link {
     }
     bool help() noexcept override {
         // Not link by link: a long chain would take too much stack.
-        Ref<StateBase> state = awaited();
-        while (state) {
-            Ref<StateBase> before = state->awaited();
-            if (!before) return state->help();
-            state = std::move(before);
-        }
-        return false;
+        const Ref<StateBase> state = end_of_chain();
+        return state.get() != this && state->help();
     }
     Gate* gate_here() noexcept override {
         if (owner_)
@@ -118,6 +113,13 @@ class ChainedState final : public State<U>, private Link {
 
     void drop_work() noexcept override {
         if (std::exchange(has_fn_, false)) std::destroy_at(&fn_);
+    }
+
+    /// What all links up to this one wait for; this one, if it waits for nothing.
+    Ref<StateBase> end_of_chain() noexcept {
+        Ref<StateBase> state = Ref<StateBase>::share(this);
+        while (Ref<StateBase> before = state->awaited()) state = std::move(before);
+        return state;
     }
 
     /// What `fn` returned, whose outcome it will have; null before.

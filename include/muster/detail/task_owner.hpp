@@ -185,6 +185,8 @@ class TaskOwner {
             if (frame->worker) return frame->owner->gate_here();
         return nullptr;
     }
+    /// Makes workers that wait look again whether they have to run what they wait for.
+    virtual void look_again() noexcept {}
 
     /// Blocks until `task` is done. False when the deadline passed first.
     virtual bool await(StateBase& task, const Deadline& deadline) noexcept {

@@ -100,6 +100,7 @@ class ThreadEngine : public TaskOwner {
     }
 
     Gate* gate_here() noexcept override { return current_worker() ? &arrivals_ : nullptr; }
+    void look_again() noexcept override { arrivals_.notify(); }
 
     bool wait_idle(const Deadline& deadline) override {
         if (inherited()) return true;

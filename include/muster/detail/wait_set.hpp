@@ -99,10 +99,14 @@ class WaitSet {
     /// Whether it is reached when all that have begun and do not wait for this thread have ended.
     [[nodiscard]] bool will_be_reached() const noexcept {
         if (reached()) return true;
+        const std::size_t target = target_.load(std::memory_order_seq_cst);
         std::size_t begun = 0;  // Those that are let go of included.
-        for (const Ref<StateBase>& state : states_)
-            if (!state || state->done() || goes_on_elsewhere(state)) ++begun;
-        return begun >= target_.load(std::memory_order_seq_cst);
+        std::size_t others = 0;
+        for (const Ref<StateBase>& state : states_) {
+            ++(!state || state->done() || goes_on_elsewhere(state) ? begun : others);
+            if (begun >= target || others > states_.size() - target) break;
+        }
+        return begun >= target;
     }
     /// Of a link in a chain: whether what it waits for does.
     static bool goes_on_elsewhere(Ref<StateBase> state) noexcept {
