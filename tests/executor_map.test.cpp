@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/counting.hpp"
 #include "support/executors.hpp"
 #include "support/task_gate.hpp"
 
@@ -22,6 +23,7 @@ namespace executor_map_test {
 
 namespace {
 
+using muster::test::Counting;
 using muster::test::TaskGate;
 using muster::test::with_workers;
 using namespace std::chrono_literals;
@@ -34,41 +36,6 @@ int fails_at_two(int x) {
 char visit(const std::string& path, char letter) {  // Stays only with element 'a'.
     return letter == 'a' ? TaskGate::pass(path, letter) : TaskGate::arrive(path, letter);
 }
-
-// 0, 1, 2 and so on without end; it counts how many were taken.
-class Counting {
-  public:
-    class iterator {
-      public:
-        using iterator_concept = std::input_iterator_tag;
-        using value_type = int;
-        using difference_type = std::ptrdiff_t;
-
-        iterator() = default;
-        explicit iterator(Counting& range) : range_{&range} { ++range.pulled; }
-        int operator*() const { return value_; }
-        iterator& operator++() {
-            ++value_;
-            ++range_->pulled;
-            return *this;
-        }
-        void operator++(int) { ++*this; }
-        friend bool operator==(const iterator& here, std::default_sentinel_t) {
-            return here.value_ == here.range_->size;
-        }
-
-      private:
-        Counting* range_ = nullptr;
-        int value_ = 0;
-    };
-
-    iterator begin() { return iterator(*this); }
-    static std::default_sentinel_t end() { return {}; }
-
-    int size = -1;
-    int pulled = 0;
-};
-static_assert(std::ranges::input_range<Counting>);
 
 std::vector<int> numbers(int count) {
     std::vector<int> all(static_cast<std::size_t>(count));
