@@ -120,7 +120,9 @@ TEST_CASE_TEMPLATE(
                                                         {Way::segv, "SIGSEGV"},
                                                         {Way::kill, "SIGKILL"}};
     for (const Stage stage : {Stage::decode_task, Stage::run, Stage::encode_result}) {
-        for (const auto& [way, words] : ways) {
+        for (const auto& each : ways) {
+            const Way way = each.first;
+            const std::string& words = each.second;
             CAPTURE(static_cast<int>(stage));
             CAPTURE(words);
             auto before = pool.submit(triple, 1);
