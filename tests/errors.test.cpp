@@ -33,7 +33,7 @@ TEST_CASE("an error keeps its message, and CancelledError has one of its own") {
     CHECK(std::string(muster::TimeoutError("words").what()) == "words");
     CHECK(std::string(muster::CancelledError("words").what()) == "words");
     CHECK(std::string(muster::CancelledError().what()) ==
-          "muster: the task was cancelled before it began");
+          "muster: the task was cancelled before it began, or killed");
 }
 
 TEST_CASE("WorkerCrashed says which process ended and how") {
