@@ -44,6 +44,7 @@ class ExitDrain {
         std::mutex mutex;
         std::vector<TaskOwner*> owners;
         bool has_shared_handler = false;
+        Registry* before = nullptr;  // Of the process that this one is a copy of; kept, never used.
     };
 
     static Registry& current() {
@@ -51,7 +52,7 @@ class ExitDrain {
         Registry* known = registry.load(std::memory_order_acquire);
         const std::uint64_t generation = os::fork_generation();
         while (!known || known->generation != generation) {
-            auto* const made = new Registry{generation, {}, {}, false};
+            auto* const made = new Registry{generation, {}, {}, false, known};
             if (registry.compare_exchange_strong(known, made, std::memory_order_acq_rel))
                 return *made;
             delete made;

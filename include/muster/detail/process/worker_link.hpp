@@ -117,12 +117,13 @@ inline const WorkerLink& own_worker_link() noexcept {
     struct Known {
         std::uint64_t generation;
         WorkerLink link;
+        const Known* before;  // Of the process that this one is a copy of; kept, never used.
     };
     static std::atomic<const Known*> known{nullptr};
     const std::uint64_t generation = os::fork_generation();
     const Known* found = known.load(std::memory_order_acquire);
     if (!found || found->generation != generation) {
-        found = new (std::nothrow) Known{generation, find_worker_link()};
+        found = new (std::nothrow) Known{generation, find_worker_link(), found};
         static const WorkerLink none;
         if (!found) return none;
         known.store(found, std::memory_order_release);
