@@ -207,17 +207,17 @@ TEST_CASE("program: static pools" * doctest::skip()) {
         static ProcessPoolExecutor pool(1);
         submit_three(pool);
     }
-    if (kind == "leaked") submit_three(*new ProcessPoolExecutor(1));
+    static ProcessPoolExecutor* leaked = nullptr;  // Known, but never destroyed.
+    if (kind == "leaked") submit_three(*(leaked = new ProcessPoolExecutor(1)));
     if (kind == "local") {
         ProcessPoolExecutor pool(1);
         submit_three(pool);
         std::exit(0);
     }
     if (kind == "thread") {
-        ProcessPoolExecutor* pool = nullptr;
-        std::thread([&pool] {
-            pool = new ProcessPoolExecutor(1);
-            submit_three(*pool);
+        std::thread([] {
+            leaked = new ProcessPoolExecutor(1);
+            submit_three(*leaked);
         }).join();
     }
     std::exit(0);

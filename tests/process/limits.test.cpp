@@ -325,13 +325,18 @@ TEST_CASE("terminate_workers and kill_workers end running and waiting tasks and 
 }
 
 TEST_CASE("every future holds the right outcome where tasks crash, overrun, throw and succeed") {
+#ifdef TEST_SANITIZED
+    constexpr auto limit = 3s;  // Such processes take long to end.
+#else
+    constexpr auto limit = 300ms;
+#endif
     const auto descriptors = muster::test::open_descriptors();
     {
         ProcessPoolExecutor pool(2);
         std::vector<muster::Future<int>> tasks;
         for (int i = 0; i < 400; ++i)
             tasks.push_back(pool.submit(
-                {.timeout = 300ms},
+                {.timeout = limit},
                 [](int number) {
                     if (number % 20 == 3) ::raise(SIGKILL);
                     if (number % 40 == 5) run_for_ever();
