@@ -324,12 +324,13 @@ TEST_CASE("terminate_workers and kill_workers end running and waiting tasks and 
     }
 }
 
-TEST_CASE("every future holds the right outcome where tasks crash, overrun, throw and succeed") {
 #ifdef TEST_SANITIZED
-    constexpr auto limit = 3s;  // Such processes take long to end.
+constexpr auto limit = 3s;  // Such processes take long to end.
 #else
-    constexpr auto limit = 300ms;
+constexpr auto limit = 300ms;
 #endif
+
+TEST_CASE("every future holds the right outcome where tasks crash, overrun, throw and succeed") {
     const auto descriptors = muster::test::open_descriptors();
     {
         ProcessPoolExecutor pool(2);

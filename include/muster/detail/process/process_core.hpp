@@ -67,7 +67,7 @@ class ProcessCore : public RemoteOwner {
             const std::lock_guard held(mutex_);
             handle = dispatcher_.withdraw(task);
             if (handle.task) {
-                begin_cancel(handle);
+                handle.begin_cancel();
                 dispatch();
             }
         }
@@ -250,14 +250,6 @@ class ProcessCore : public RemoteOwner {
         settle(std::move(handle), outcome, ledger().common());
     }
 
-    /// Counts how long an attempt waited and ran.
-    static void count_attempt(RemoteTask& task, std::int64_t began_ns, std::int64_t ended_ns,
-                              LedgerCell& cell) noexcept {
-        if (!std::exchange(task.attempted, true))
-            cell.add(cell.waiting_ns, began_ns - task.submitted_ns);
-        cell.add(cell.running_ns, ended_ns - began_ns);
-    }
-
     /// Has the task run once more, if it has an attempt left; then the handle is empty.
     bool retry(TaskHandle& handle, const std::exception_ptr& error, Outcome outcome) noexcept {
         RemoteTask& task = *handle.task;
@@ -277,11 +269,7 @@ class ProcessCore : public RemoteOwner {
         return true;
     }
 
-    /// Says that it will never run, to those who find it nowhere. Requires: `mutex_` is held.
-    static void begin_cancel(const TaskHandle& handle) noexcept {
-        (void)handle.state->advance(Phase::pending, Phase::cancelling);
-    }
-    /// Requires: `begin_cancel`.
+    /// Requires: `begin_cancel` was called under `mutex_`.
     void cancel(const TaskHandle& handle) noexcept {
         if (handle.task->call.bytes != 0) free_record(std::exchange(handle.task->call, {}));
         Continuation* const callbacks = handle.state->publish(Phase::cancelled);
@@ -320,7 +308,7 @@ class ProcessCore : public RemoteOwner {
             handle = worker.take(task.number);
             end(worker);
         }
-        if (handle.task) begin_cancel(handle);
+        if (handle.task) handle.begin_cancel();
         dispatch();
         return true;
     }
@@ -386,7 +374,7 @@ class ProcessCore : public RemoteOwner {
 
     void deliver(ReceivedResult result) noexcept {
         RemoteTask& task = *result.handle.task;
-        count_attempt(task, result.header.began_ns, result.header.ended_ns, cell_);
+        task.count_attempt(result.header.began_ns, result.header.ended_ns, cell_);
         std::exception_ptr error;
         try {
             if (!result.failed()) {

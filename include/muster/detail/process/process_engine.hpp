@@ -78,7 +78,7 @@ class ProcessEngine : public ProcessManager {
                 const std::lock_guard held(mutex_);
                 gives_up_ = true;
                 all = dispatcher_.withdraw_all();
-                for (const TaskHandle& handle : all) begin_cancel(handle);
+                for (const TaskHandle& handle : all) handle.begin_cancel();
             }
             for (const TaskHandle& handle : all) cancel(handle);
         }

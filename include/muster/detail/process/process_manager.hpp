@@ -252,7 +252,7 @@ class ProcessManager : public ProcessCore {
                 RemoteTask* const task = worker->overdue(now);
                 if (!task) continue;
                 worker->verdict = timeout_of(*worker, *task);
-                count_attempt(*task, nanoseconds(worker->began()), nanoseconds(now), cell_);
+                task->count_attempt(nanoseconds(worker->began()), nanoseconds(now), cell_);
                 // The next attempt has to wait for the end of this one.
                 if (task->retries == 0)
                     ended.emplace_back(worker->take(task->number), worker->verdict);
@@ -353,8 +353,8 @@ class ProcessManager : public ProcessCore {
             const std::exception_ptr error =
                 worker.verdict ? worker.verdict : crash_of(worker, status, *handle.task);
             if (!worker.verdict)
-                count_attempt(*handle.task, nanoseconds(worker.began()), nanoseconds(Clock::now()),
-                              cell_);
+                handle.task->count_attempt(nanoseconds(worker.began()), nanoseconds(Clock::now()),
+                                           cell_);
             const Outcome outcome = worker.verdict ? Outcome::timed_out : Outcome::failed;
             if (!retry(handle, error, outcome)) fail(std::move(handle), error, outcome);
         }

@@ -15,6 +15,9 @@ namespace muster::detail {
 struct TaskHandle {
     Ref<StateBase> state;
     RemoteTask* task = nullptr;
+
+    /// Says that it will never run, to those who find it nowhere.
+    void begin_cancel() const noexcept { (void)state->advance(Phase::pending, Phase::cancelling); }
 };
 
 /// A result where the worker put it. Its bytes are good until the reader has moved on.

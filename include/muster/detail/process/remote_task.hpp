@@ -43,6 +43,12 @@ class RemoteTask {
     virtual void keep_value(std::span<const std::byte> bytes) = 0;
     virtual void keep_error(std::exception_ptr error) noexcept = 0;
 
+    /// Counts how long an attempt waited and ran.
+    void count_attempt(std::int64_t began_ns, std::int64_t ended_ns, LedgerCell& cell) noexcept {
+        if (!std::exchange(attempted, true)) cell.add(cell.waiting_ns, began_ns - submitted_ns);
+        cell.add(cell.running_ns, ended_ns - began_ns);
+    }
+
     [[nodiscard]] std::string title() const {
         return name.empty() ? "a task" : "task '" + name + "'";
     }
