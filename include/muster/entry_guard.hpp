@@ -5,6 +5,15 @@
 #include <muster/detail/process/worker_main.hpp>
 
 namespace muster {
+namespace detail {
+
+#ifdef MUSTER_SEPARATE_COMPILATION
+[[noreturn]] void serve();  // In <muster/src.hpp>.
+#else
+[[noreturn]] inline void serve() { serve_parent(); }
+#endif
+
+}  // namespace detail
 
 /// True in a process that another one started as its worker, also in static initialisers and before
 /// `entry_guard()`.
@@ -28,7 +37,7 @@ inline bool in_worker() noexcept { return detail::own_worker_page() != nullptr; 
 ///
 /// A program that forgot it gets `EntryGuardError` from its first task.
 inline void entry_guard() {
-    if (in_worker()) detail::serve_parent();
+    if (in_worker()) detail::serve();
 }
 
 namespace detail {

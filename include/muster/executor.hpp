@@ -38,9 +38,9 @@ concept Executor = requires(E& executor, const E& constant, int (*fn)(), Shutdow
 /// Gives an executor its whole interface. `Derived` supplies three things: `take(Task)`, which runs
 /// the task in some thread sooner or later or drops it, `shutdown`, and `max_workers`.
 ///
-///     class TbbExecutor : public muster::ExecutorInterface<TbbExecutor> {
+///     class ArenaExecutor : public muster::ExecutorInterface<ArenaExecutor> {
 ///       public:
-///         ~TbbExecutor() { shutdown(); }
+///         ~ArenaExecutor() { shutdown(); }
 ///         void take(muster::Task task) { arena_.enqueue([task = std::move(task)]() mutable { task(); }); }
 ///         void shutdown(muster::ShutdownOptions options = {}) { close(options); }
 ///         std::size_t max_workers() const { return 4; }

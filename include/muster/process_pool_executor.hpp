@@ -43,7 +43,7 @@ class ProcessPoolExecutor : public ExecutorInterface<ProcessPoolExecutor, detail
   public:
     /// **Throws**: `std::invalid_argument` for `max_workers` below 1.
     explicit ProcessPoolExecutor(ProcessPoolOptions options = {})
-        : ExecutorInterface(*new detail::ProcessEngine(std::move(options))) {}
+        : ExecutorInterface(detail::make_engine(std::move(options))) {}
 
     /// A pool of `max_workers` processes. **Throws**: `std::invalid_argument` for less than 1.
     template <std::integral Count>

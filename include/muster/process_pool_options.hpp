@@ -31,6 +31,7 @@ class ProcessInitializer {
     /// Nothing.
     ProcessInitializer() = default;
 
+    /// `fn(args...)`, encoded when the pool gets its first task, whose `submit` throws what that throws.
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, ProcessInitializer>)
     ProcessInitializer(F&& fn, Args&&... args) {  // Implicit: it is written as an option's value.

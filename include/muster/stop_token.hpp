@@ -8,6 +8,7 @@
 #else
 #include <atomic>
 #include <memory>
+#include <utility>
 #endif
 
 namespace muster {
@@ -29,10 +30,14 @@ using StopSource = std::stop_source;
 /// `std::stop_token`, it is that.
 class StopToken {
   public:
+    /// Of no source: nobody can ask it to stop.
     StopToken() = default;
+
+    /// Whether it should stop. Thread safety: may be called from any thread.
     [[nodiscard]] bool stop_requested() const noexcept {
         return requested_ && requested_->load(std::memory_order_acquire);
     }
+    /// Whether it has a source.
     [[nodiscard]] bool stop_possible() const noexcept { return requested_ != nullptr; }
 
   private:
@@ -45,10 +50,14 @@ class StopToken {
 /// The other end of a `StopToken`.
 class StopSource {
   public:
+    /// A token that sees this source's request.
     [[nodiscard]] StopToken get_token() const { return StopToken(requested_); }
+    /// Whether a stop was requested, by this source or a copy of it.
     [[nodiscard]] bool stop_requested() const noexcept {
         return requested_->load(std::memory_order_acquire);
     }
+    /// Asks all tokens to stop. True for the first request. Thread safety: may be called from any
+    /// thread.
     bool request_stop() const noexcept {
         return !requested_->exchange(true, std::memory_order_acq_rel);
     }

@@ -35,7 +35,7 @@ class ThreadPoolExecutor
   public:
     /// **Throws**: `std::invalid_argument` for `max_workers` below 1.
     explicit ThreadPoolExecutor(ThreadPoolOptions options = {})
-        : ExecutorInterface(*new detail::ThreadEngine(std::move(options))) {}
+        : ExecutorInterface(detail::make_engine(std::move(options))) {}
 
     /// A pool of `max_workers` threads. **Throws**: `std::invalid_argument` for less than 1.
     template <std::integral Count>

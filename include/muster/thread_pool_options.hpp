@@ -19,6 +19,7 @@ class ThreadInitializer {
     /// Nothing.
     ThreadInitializer() = default;
 
+    /// `fn(args...)`, on copies of its own in each thread. **Throws**: what copying them throws.
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, ThreadInitializer> &&
                  std::is_invocable_v<std::decay_t<F>&, detail::Kept<Args>&...>)

@@ -29,8 +29,8 @@ enum class ReturnWhen {
 /// What `wait` found: each future once, in the order given.
 template <typename F>
 struct WaitResult {
-    std::vector<F> done;
-    std::vector<F> not_done;
+    std::vector<F> done;      ///< With a value, an exception, or cancelled.
+    std::vector<F> not_done;  ///< Those that were pending or running when it returned.
 };
 
 /// A range of `Future<T>`, or of `AnyFuture` for futures of different types.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=240
+// ctest: concurrency timeout=240 start_methods
 // CPython's test_concurrent_futures/test_deadlock.py, and loky's cases of crashes: whatever goes
 // wrong at whatever stage, each future gets its error, and the pool goes on. The names in brackets
 // are the cases' names there.
@@ -95,10 +95,9 @@ struct Grenade {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("what cannot be encoded is thrown by submit [test_error_at_task_pickle]", Kind,
-                   PROCESS_KINDS) {
+TEST_CASE("what cannot be encoded is thrown by submit [test_error_at_task_pickle]") {
     // Adapted: at once, where Python's future has it later.
-    ProcessPoolExecutor pool(Kind::options(2));
+    ProcessPoolExecutor pool(Processes::options(2));
 
     CHECK_THROWS_AS((void)pool.submit(carry, Bomb{Stage::encode_task, Way::exception}),
                     std::out_of_range);
@@ -106,15 +105,14 @@ TEST_CASE_TEMPLATE("what cannot be encoded is thrown by submit [test_error_at_ta
     CHECK(pool.submit(triple, 2).result() == 6);
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a worker's end at any stage costs one future, which says why "
     "[test_exit_at_task_unpickle, test_crash_at_task_unpickle, "
     "test_crash_during_func_exec_on_worker, test_exit_during_func_exec_on_worker, "
     "test_crash_during_result_pickle_on_worker, "
-    "test_exit_during_result_pickle_on_worker, loky crash_cases]",
-    Kind, PROCESS_KINDS) {
+    "test_exit_during_result_pickle_on_worker, loky crash_cases]") {
     // Adapted: in Python all futures get it and the pool is broken; exit is an exception there.
-    ProcessPoolExecutor pool(Kind::options(2));
+    ProcessPoolExecutor pool(Processes::options(2));
     const std::vector<std::pair<Way, std::string>> ways{{Way::exit, "exit code 7"},
                                                         {Way::end_at_once, "exit code 7"},
                                                         {Way::segv, "SIGSEGV"},
@@ -140,14 +138,13 @@ TEST_CASE_TEMPLATE(
     CHECK(pool.stats().crashed == 12);
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "an exception at any stage costs one future and no worker "
     "[test_error_at_task_unpickle, test_error_during_func_exec_on_worker, "
     "test_error_during_result_pickle_on_worker, "
-    "test_error_during_result_unpickle_in_result_handler]",
-    Kind, PROCESS_KINDS) {
+    "test_error_during_result_unpickle_in_result_handler]") {
     // Adapted: in Python the second and the last one break the pool.
-    ProcessPoolExecutor pool(Kind::options(1));
+    ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
     for (const Stage stage :
          {Stage::decode_task, Stage::run, Stage::encode_result, Stage::decode_result}) {
@@ -159,9 +156,8 @@ TEST_CASE_TEMPLATE(
     CHECK(pool.submit(own_pid).result() == worker);
 }
 
-TEST_CASE_TEMPLATE("a worker may crash after shutdown [test_shutdown_deadlock]", Kind,
-                   PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(2));
+TEST_CASE("a worker may crash after shutdown [test_shutdown_deadlock]") {
+    ProcessPoolExecutor pool(Processes::options(2));
     TaskGate gate;
     auto lost = pool.submit(carry_later, gate.path(), Bomb{Stage::run, Way::segv});
     auto other = pool.submit(triple, 2);
@@ -175,12 +171,11 @@ TEST_CASE_TEMPLATE("a worker may crash after shutdown [test_shutdown_deadlock]",
     CHECK(other.result() == 6);
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "what cannot be encoded after shutdown is an error like any other "
-    "[test_shutdown_deadlock_pickle]",
-    Kind, PROCESS_KINDS) {
+    "[test_shutdown_deadlock_pickle]") {
     // Adapted: a result, as arguments are encoded by submit.
-    ProcessPoolExecutor pool(Kind::options(2));
+    ProcessPoolExecutor pool(Processes::options(2));
     TaskGate gate;
     auto failed = pool.submit(carry_later, gate.path(), Bomb{Stage::encode_result, Way::exception});
     gate.arrival();
@@ -193,11 +188,10 @@ TEST_CASE_TEMPLATE(
     CHECK_THROWS_AS((void)failed.result(), std::out_of_range);
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a worker may end while it is sent more than a pipe holds "
-    "[test_crash_big_data, loky test_no_failure_on_large_data_send]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "[test_crash_big_data, loky test_no_failure_on_large_data_send]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     const std::string large(20'000'000, 'a');
     std::vector<Future<int>> lost;
     for (int i = 0; i < 3; ++i) {
@@ -214,12 +208,11 @@ TEST_CASE_TEMPLATE(
     CHECK(survivor.result() == large.size());
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "many submits while no worker takes anything all run "
     "[test_gh105829_should_not_deadlock_if_wakeup_pipe_full, "
-    "loky test_queue_full_deadlock]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "loky test_queue_full_deadlock]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     TaskGate gate;
     auto first = pool.submit(TaskGate::pass, gate.path(), 'a');
     gate.arrival();
@@ -237,11 +230,10 @@ TEST_CASE_TEMPLATE(
 
 // --- loky, test_reusable_executor.py and _executor_mixin.py
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a callback may submit what crashes, and what follows a crash "
-    "[loky test_in_callback_submit_with_crash, test_submit_from_callback]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(2));
+    "[loky test_in_callback_submit_with_crash, test_submit_from_callback]") {
+    ProcessPoolExecutor pool(Processes::options(2));
     std::optional<Future<Bomb>> second;
     std::optional<Future<int>> third;
     pool.submit(carry, Bomb{Stage::run, Way::kill}).add_done_callback([&](const auto&) {
@@ -255,13 +247,12 @@ TEST_CASE_TEMPLATE(
     CHECK(third->result() == 9);
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "what a callback's submit throws is the callback's error "
-    "[loky test_callback_crash_on_submit]",
-    Kind, PROCESS_KINDS) {
+    "[loky test_callback_crash_on_submit]") {
     std::mutex mutex;
     std::vector<std::string> errors;
-    auto options = Kind::options(2);
+    auto options = Processes::options(2);
     options.on_error = [&](std::exception_ptr error) {
         const std::lock_guard held(mutex);
         try {
@@ -287,9 +278,8 @@ TEST_CASE_TEMPLATE(
     CHECK(errors == std::vector<std::string>{"the bomb went off", "the bomb went off"});
 }
 
-TEST_CASE_TEMPLATE("a worker may be killed by the task of another [loky test_deadlock_kill]", Kind,
-                   PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(2));
+TEST_CASE("a worker may be killed by the task of another [loky test_deadlock_kill]") {
+    ProcessPoolExecutor pool(Processes::options(2));
     TaskGate gate;
     auto victim = pool.submit(
         [](const std::string& path) {
@@ -305,10 +295,10 @@ TEST_CASE_TEMPLATE("a worker may be killed by the task of another [loky test_dea
     CHECK(pool.submit(triple, 2).result() == 6);
 }
 
-TEST_CASE_TEMPLATE("all workers may crash at once [loky test_crash_races]", Kind, PROCESS_KINDS) {
+TEST_CASE("all workers may crash at once [loky test_crash_races]") {
     for (const std::size_t workers : {1u, 2u, 5u, 13u}) {
         CAPTURE(workers);
-        ProcessPoolExecutor pool(Kind::options(workers));
+        ProcessPoolExecutor pool(Processes::options(workers));
         TaskGate gate;
         std::vector<Future<void>> lost;
         for (std::size_t i = 0; i < workers; ++i)
@@ -322,12 +312,11 @@ TEST_CASE_TEMPLATE("all workers may crash at once [loky test_crash_races]", Kind
     }
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a crash in an argument's destructor costs the task "
-    "[loky test_call_item_gc_crash_or_exit]",
-    Kind, PROCESS_KINDS) {
+    "[loky test_call_item_gc_crash_or_exit]") {
     // Arguments are destroyed before the future is done.
-    ProcessPoolExecutor pool(Kind::options(1));
+    ProcessPoolExecutor pool(Processes::options(1));
     for (const auto& [way, words] :
          {std::pair{Way::exit, "exit code 7"}, std::pair{Way::segv, "SIGSEGV"}}) {
         auto lost = pool.submit([](const Grenade&) { return 1; }, Grenade(way));

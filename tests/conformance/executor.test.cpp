@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // CPython's test_concurrent_futures/executor.py (ExecutorTest) and test_init.py, over each kind of
 // pool. The names in brackets are the cases' names there.
 #include <doctest/doctest.h>

@@ -9,10 +9,10 @@
 #include <cstddef>
 #include <string>
 
+#include "support/process_pool.hpp"
+
 // For TEST_CASE_TEMPLATE: the kinds of pool that Python's cases run over.
-#define PROCESS_KINDS \
-    muster::conformance::Spawn, muster::conformance::Fork, muster::conformance::ForkServer
-#define EVERY_KIND muster::conformance::Threads, PROCESS_KINDS
+#define EVERY_KIND muster::conformance::Threads, muster::conformance::Processes
 
 namespace muster::conformance {
 
@@ -29,33 +29,24 @@ struct Threads {
     static int worker() { return ::gettid(); }
 };
 
-template <StartMethod method>
+/// With the start method that ctest names: each file is run with all of them.
 struct Processes {
     using Pool = ProcessPoolExecutor;
     using Broken = BrokenProcessPool;
+    static constexpr const char* name = "processes";
 
-    static ProcessPoolOptions options(std::size_t workers = 5) {
+    static ProcessPoolOptions options(std::size_t workers = 5,
+                                      StartMethod method = test::tested_start_method()) {
         return {.max_workers = workers, .start_method = method};
     }
     static int worker() { return ::getpid(); }
-};
-struct Spawn : Processes<StartMethod::spawn> {
-    static constexpr const char* name = "spawn";
-};
-struct Fork : Processes<StartMethod::fork> {
-    static constexpr const char* name = "fork";
-};
-struct ForkServer : Processes<StartMethod::forkserver> {
-    static constexpr const char* name = "forkserver";
 };
 
 /// Calls `fn` with the kind of that name: for programs, which get it as their argument.
 template <typename F>
 void with_kind(const std::string& name, F fn) {
     if (name == Threads::name) fn(Threads{});
-    if (name == Spawn::name) fn(Spawn{});
-    if (name == Fork::name) fn(Fork{});
-    if (name == ForkServer::name) fn(ForkServer{});
+    if (name == Processes::name) fn(Processes{});
 }
 
 }  // namespace muster::conformance

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // Cases of loky, mpire, mpi4py and deadpool that Python's own pools have nothing of: resizing,
 // bounds, statistics. The names in brackets are the cases' names there.
 #include <muster/wait.hpp>
@@ -29,6 +29,7 @@ namespace {
 using namespace muster::conformance;
 using muster::Future;
 using muster::ProcessPoolExecutor;
+using muster::StartMethod;
 using muster::test::TaskGate;
 using namespace std::chrono_literals;
 
@@ -81,9 +82,8 @@ TEST_CASE_TEMPLATE("a pool that grows uses its new workers at once [loky test_re
     CHECK_FALSE(second.done());
 }
 
-TEST_CASE_TEMPLATE("a resized pool contains crashes as before [loky test_kill_after_resize_call]",
-                   Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(2));
+TEST_CASE("a resized pool contains crashes as before [loky test_kill_after_resize_call]") {
+    ProcessPoolExecutor pool(Processes::options(2));
     const int worker = pool.submit(own_pid).result();
     pool.resize(1);
     ::kill(worker, SIGKILL);
@@ -96,11 +96,10 @@ TEST_CASE_TEMPLATE("a resized pool contains crashes as before [loky test_kill_af
 
 // --- mpire, mpi4py and deadpool
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "each worker that takes another's place is initialized "
-    "[mpire worker_init with worker_lifespan]",
-    Kind, PROCESS_KINDS) {
-    auto options = Kind::options(1);
+    "[mpire worker_init with worker_lifespan]") {
+    auto options = Processes::options(1);
     options.initializer = {set_state, 7};
     options.max_tasks_per_child = 1;
     ProcessPoolExecutor pool(std::move(options));
@@ -108,11 +107,10 @@ TEST_CASE_TEMPLATE(
     CHECK(state == 0);  // Not here.
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "several tasks may be past their time together "
-    "[mpire test_apply_async_multiple_task_timeout]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(2));
+    "[mpire test_apply_async_multiple_task_timeout]") {
+    ProcessPoolExecutor pool(Processes::options(2));
     TaskGate gate;
     std::vector<Future<char>> late;
     for (int i = 0; i < 4; ++i)
@@ -150,9 +148,9 @@ TEST_CASE(
     "futures of several pools may be waited for together "
     "[mpi4py test_multiple_executors, test_shared_executors]") {
     muster::ThreadPoolExecutor threads(1);
-    ProcessPoolExecutor spawn(Spawn::options(1));
-    ProcessPoolExecutor fork(Fork::options(1));
-    ProcessPoolExecutor forkserver(ForkServer::options(1));
+    ProcessPoolExecutor spawn(Processes::options(1, StartMethod::spawn));
+    ProcessPoolExecutor fork(Processes::options(1, StartMethod::fork));
+    ProcessPoolExecutor forkserver(Processes::options(1, StartMethod::forkserver));
     const std::vector<Future<int>> futures{threads.submit(triple, 1), spawn.submit(triple, 2),
                                            fork.submit(triple, 3), forkserver.submit(triple, 4)};
     int sum = 0;
@@ -160,9 +158,8 @@ TEST_CASE(
     CHECK(sum == 30);
 }
 
-TEST_CASE_TEMPLATE("any signal that ends a worker costs its task alone [deadpool test_kill]", Kind,
-                   PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+TEST_CASE("any signal that ends a worker costs its task alone [deadpool test_kill]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     for (const int signal : {SIGTERM, SIGKILL, SIGABRT, SIGSEGV, SIGFPE, SIGINT, SIGHUP}) {
         CAPTURE(signal);
         auto lost = pool.submit(raise_signal, signal);
@@ -228,7 +225,7 @@ TEST_CASE_TEMPLATE("the statistics are exact [deadpool test_statistics]", Kind, 
 TEST_CASE(
     "a worker of the start method spawn has no standard input "
     "[loky test_stdin_in_subprocess]") {
-    ProcessPoolExecutor pool(Spawn::options(1));
+    ProcessPoolExecutor pool(Processes::options(1, StartMethod::spawn));
 
     CHECK(pool.submit([] { return std::fgetc(stdin); }).result() == EOF);
 }

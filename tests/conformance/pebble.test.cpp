@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // Cases of pebble, loky and deadpool that Python's own pools have nothing of: time limits, killing,
 // workers within workers. The names in brackets are the cases' names there.
 #include <muster/exception.hpp>
@@ -98,11 +98,10 @@ void stay_with_inner(const std::string& path, const std::string& answer) {
 
 // --- pebble, test_process_pool_*.py
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a task past its time is ended, and its worker replaced "
-    "[pebble test_process_pool_timeout, test_process_pool_timeout_callback]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "[pebble test_process_pool_timeout, test_process_pool_timeout_callback]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
     TaskGate gate;
     const Event called;
@@ -117,12 +116,11 @@ TEST_CASE_TEMPLATE(
     CHECK(muster::test::ends(worker));
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a running task may be ended, and the next has another worker "
     "[pebble test_process_pool_cancel, test_process_pool_different_process, "
-    "deadpool test_cancel_and_kill]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "deadpool test_cancel_and_kill]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
     TaskGate gate;
     auto running = pool.submit(TaskGate::pass, gate.path(), 'a');
@@ -151,11 +149,10 @@ TEST_CASE("a task on a thread cannot be ended [pebble ThreadPool]") {
     CHECK(running.result() == 'a');
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a task that ignores SIGTERM is ended all the same "
-    "[pebble test_pool_ignoring_sigterm]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "[pebble test_pool_ignoring_sigterm]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     TaskGate gate;
     auto late = pool.submit({.timeout = 2s}, ignore_sigterm, gate.path());
     REQUIRE(late.wait_for(patience));
@@ -184,9 +181,8 @@ TEST_CASE_TEMPLATE(
     CHECK(running.done());
 }
 
-TEST_CASE_TEMPLATE("large arguments and results arrive [pebble test_process_pool_large_data]", Kind,
-                   PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+TEST_CASE("large arguments and results arrive [pebble test_process_pool_large_data]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     const std::string large(20'000'000, 'a');
 
     const std::string result = pool.submit(doubled, large).result();
@@ -195,14 +191,13 @@ TEST_CASE_TEMPLATE("large arguments and results arrive [pebble test_process_pool
     CHECK(result.find_first_not_of('a') == std::string::npos);
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a pool may be ended by force while large arguments are on their way "
-    "[pebble test_pool_stop_large_data, test_pool_cancel_large_data]",
-    Kind, PROCESS_KINDS) {
+    "[pebble test_pool_stop_large_data, test_pool_cancel_large_data]") {
     const std::string large(5'000'000, 'a');
     for (const bool cancel : {false, true}) {
         CAPTURE(cancel);
-        ProcessPoolExecutor pool(Kind::options(1));
+        ProcessPoolExecutor pool(Processes::options(1));
         TaskGate gate;
         std::vector<Future<std::size_t>> futures;
         for (int i = 0; i < 10; ++i) futures.push_back(pool.submit(stay_with, gate.path(), large));
@@ -222,11 +217,10 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a crash in a map costs its element "
-    "[pebble test_process_pool_expired_worker, mpire test_kill_map]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "[pebble test_process_pool_expired_worker, mpire test_kill_map]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     std::vector<int> given;
     for (const std::size_t chunksize : {1u, 5u}) {
         CAPTURE(chunksize);
@@ -244,11 +238,10 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "an exception that cannot be sent arrives as its name and words "
-    "[pebble exception_isolated, mpi4py BadPickle, deadpool test_bad_exception]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "[pebble exception_isolated, mpi4py BadPickle, deadpool test_bad_exception]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
     try {
         pool.submit(throw_bad_exception).result();
@@ -260,9 +253,8 @@ TEST_CASE_TEMPLATE(
     CHECK(pool.submit(own_pid).result() == worker);
 }
 
-TEST_CASE_TEMPLATE("an exception that was declared arrives as what it is [mpi4py GoodPickle]", Kind,
-                   PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+TEST_CASE("an exception that was declared arrives as what it is [mpi4py GoodPickle]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     try {
         pool.submit(throw_good_exception).result();
         FAIL("nothing was thrown");
@@ -274,28 +266,26 @@ TEST_CASE_TEMPLATE("an exception that was declared arrives as what it is [mpi4py
 
 // --- workers within workers
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a worker may have a pool of its own [loky test_no_deadlock_on_nested_reusable, "
-    "pebble test_process_pool_pool_in_worker]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "pebble test_process_pool_pool_in_worker]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
 
-    const int inner = pool.submit(inner_pid<Kind>).result();
+    const int inner = pool.submit(inner_pid<Processes>).result();
 
     CHECK(inner != worker);
     CHECK(inner != own_pid());
     CHECK(muster::test::ends(inner));
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "who ends a worker ends the workers that it has "
-    "[loky test_kill_process_tree, deadpool test_sub_sub_process]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "[loky test_kill_process_tree, deadpool test_sub_sub_process]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     TaskGate gate;
     const std::string answer = gate.path() + "/answer";
-    auto running = pool.submit(stay_with_inner<Kind>, gate.path(), answer);
+    auto running = pool.submit(stay_with_inner<Processes>, gate.path(), answer);
     CHECK(gate.arrival() == 'i');
     int inner = 0;
     std::FILE* const file = std::fopen(answer.c_str(), "r");
@@ -309,11 +299,10 @@ TEST_CASE_TEMPLATE(
     CHECK(muster::test::ends(inner));
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a pool is of no use in a copy of the process "
-    "[deadpool: inherited future is invalid in child]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(1));
+    "[deadpool: inherited future is invalid in child]") {
+    ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
     std::fflush(nullptr);
     const ::pid_t copy = ::fork();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // CPython's test_concurrent_futures/test_process_pool.py, over each start method. The names in
 // brackets are the cases' names there.
 #include <doctest/doctest.h>
@@ -71,19 +71,17 @@ void end_all(ProcessPoolExecutor& pool, bool forceful) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("there may be any number of workers [test_max_workers_too_large]", Kind,
-                   PROCESS_KINDS) {
+TEST_CASE("there may be any number of workers [test_max_workers_too_large]") {
     // Adapted: Python refuses more than 61 on Windows.
-    ProcessPoolExecutor pool(Kind::options(1000));
+    ProcessPoolExecutor pool(Processes::options(1000));
 
     CHECK(pool.max_workers() == 1000);
     CHECK(pool.submit(multiply, 6, 7).result() == 42);
 }
 
-TEST_CASE_TEMPLATE("a killed worker costs the task it ran, and no other [test_killed_child]", Kind,
-                   PROCESS_KINDS) {
+TEST_CASE("a killed worker costs the task it ran, and no other [test_killed_child]") {
     // Adapted: in Python the pool is broken.
-    ProcessPoolExecutor pool(Kind::options(1));
+    ProcessPoolExecutor pool(Processes::options(1));
     TaskGate gate;
     auto lost = pool.submit(twice_at, gate.path());
     auto pending = pool.submit(multiply, 2, 3);
@@ -98,9 +96,8 @@ TEST_CASE_TEMPLATE("a killed worker costs the task it ran, and no other [test_ki
     CHECK(pool.submit(multiply, 3, 4).result() == 12);
 }
 
-TEST_CASE_TEMPLATE("each future has an exception of its own [test_broken_process_pool_traceback]",
-                   Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(2));
+TEST_CASE("each future has an exception of its own [test_broken_process_pool_traceback]") {
+    ProcessPoolExecutor pool(Processes::options(2));
     std::vector<Future<int>> futures;
     for (int i = 0; i < 3; ++i) futures.push_back(pool.submit(leave, 1));
 
@@ -119,9 +116,8 @@ TEST_CASE_TEMPLATE("each future has an exception of its own [test_broken_process
     CHECK(pids.size() == 3);
 }
 
-TEST_CASE_TEMPLATE("any chunksize gives all results in order [test_map_chunksize]", Kind,
-                   PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options());
+TEST_CASE("any chunksize gives all results in order [test_map_chunksize]") {
+    ProcessPoolExecutor pool(Processes::options());
     std::vector<int> input(40);
     std::iota(input.begin(), input.end(), 0);
     std::vector<int> expected;
@@ -137,19 +133,17 @@ TEST_CASE_TEMPLATE("any chunksize gives all results in order [test_map_chunksize
     }
 }
 
-TEST_CASE_TEMPLATE("an exception arrives with its type and its words [test_traceback]", Kind,
-                   PROCESS_KINDS) {
+TEST_CASE("an exception arrives with its type and its words [test_traceback]") {
     // Adapted: C++ knows no source lines of exceptions.
-    ProcessPoolExecutor pool(Kind::options());
+    ProcessPoolExecutor pool(Processes::options());
 
     CHECK_THROWS_WITH_AS(pool.submit(fail).result(), "division by zero", std::domain_error);
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a task that ends its process is reported with the exit code "
-    "[test_traceback_when_child_process_terminates_abruptly]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options());
+    "[test_traceback_when_child_process_terminates_abruptly]") {
+    ProcessPoolExecutor pool(Processes::options());
     auto future = pool.submit(leave, 99);
 
     REQUIRE(future.wait_for(60s));
@@ -194,9 +188,8 @@ TEST_CASE_TEMPLATE(
     CHECK(workers.size() == 1);
 }
 
-TEST_CASE_TEMPLATE("idle workers are used again [test_idle_process_reuse_multiple]", Kind,
-                   PROCESS_KINDS) {
-    ProcessPoolExecutor pool(Kind::options(5));
+TEST_CASE("idle workers are used again [test_idle_process_reuse_multiple]") {
+    ProcessPoolExecutor pool(Processes::options(5));
     pool.submit(multiply, 12, 7).wait();
     auto third = pool.submit(multiply, 33, 25);
     pool.submit(multiply, 25, 26).wait();
@@ -211,10 +204,9 @@ TEST_CASE_TEMPLATE("idle workers are used again [test_idle_process_reuse_multipl
 
 // --- max_tasks_per_child
 
-TEST_CASE_TEMPLATE("a worker is replaced after its tasks [test_max_tasks_per_child]", Kind,
-                   PROCESS_KINDS) {
+TEST_CASE("a worker is replaced after its tasks [test_max_tasks_per_child]") {
     // Adapted: fork is no exception, as its workers come from a snapshot.
-    ProcessPoolExecutor pool(with_limit<Kind>(1, 3));
+    ProcessPoolExecutor pool(with_limit<Processes>(1, 3));
     const int first = pool.submit(own_pid).result();
     CHECK(pool.submit(own_pid).result() == first);
     CHECK(pool.submit(own_pid).result() == first);
@@ -235,12 +227,11 @@ TEST_CASE(
     CHECK(muster::ProcessPoolOptions{}.start_method == muster::StartMethod::spawn);
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "all pending tasks run though workers are replaced "
-    "[test_max_tasks_per_child_pending_tasks_gh115634]",
-    Kind, PROCESS_KINDS) {
+    "[test_max_tasks_per_child_pending_tasks_gh115634]") {
     for (const auto& [workers, tasks] : {std::pair{1, 6}, std::pair{2, 8}}) {
-        ProcessPoolExecutor pool(with_limit<Kind>(static_cast<std::size_t>(workers), 2));
+        ProcessPoolExecutor pool(with_limit<Processes>(static_cast<std::size_t>(workers), 2));
         std::vector<Future<int>> futures;
         for (int i = 0; i < tasks; ++i) futures.push_back(pool.submit(own_pid));
         std::vector<int> pids;
@@ -252,12 +243,11 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "what is pending runs though workers are replaced after shutdown "
-    "[test_shutdown_no_wait_max_tasks_gh119592, test_max_tasks_early_shutdown]",
-    Kind, PROCESS_KINDS) {
+    "[test_shutdown_no_wait_max_tasks_gh119592, test_max_tasks_early_shutdown]") {
     for (const bool wait : {false, true}) {
-        ProcessPoolExecutor pool(with_limit<Kind>(3, 1));
+        ProcessPoolExecutor pool(with_limit<Processes>(3, 1));
         std::vector<Future<int>> futures;
         for (int i = 0; i < 6; ++i) futures.push_back(pool.submit(multiply, i, i));
         pool.shutdown({.wait = wait});
@@ -268,14 +258,13 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "what is pending runs though the pool is dropped while workers are replaced "
-    "[test_gc_during_max_tasks_worker_exit_gh152967]",
-    Kind, PROCESS_KINDS) {
+    "[test_gc_during_max_tasks_worker_exit_gh152967]") {
     // Adapted: the destructor waits for what was accepted; in Python the futures fail.
     std::vector<Future<int>> futures;
     {
-        ProcessPoolExecutor pool(with_limit<Kind>(1, 1));
+        ProcessPoolExecutor pool(with_limit<Processes>(1, 1));
         for (int i = 0; i < 4; ++i) futures.push_back(pool.submit(multiply, i, i));
         futures.front().wait();
     }
@@ -285,11 +274,10 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "no worker is replaced once all are ended by force "
-    "[test_force_shutdown_during_max_tasks_worker_exit]",
-    Kind, PROCESS_KINDS) {
-    ProcessPoolExecutor pool(with_limit<Kind>(1, 1));
+    "[test_force_shutdown_during_max_tasks_worker_exit]") {
+    ProcessPoolExecutor pool(with_limit<Processes>(1, 1));
     TaskGate gate;
     auto running = pool.submit(twice_at, gate.path());
     std::vector<Future<void>> pending;
@@ -321,14 +309,13 @@ TEST_CASE("workers that cannot start break the pool [test_failed_worker_replacem
 
 // --- terminate_workers and kill_workers
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a task never goes on when its worker is ended by force "
     "[test_terminate_workers, test_kill_workers, test_force_shutdown_workers, "
-    "test_force_shutdown_workers_stops_pool]",
-    Kind, PROCESS_KINDS) {
+    "test_force_shutdown_workers_stops_pool]") {
     for (const bool forceful : {false, true}) {
         CAPTURE(forceful);
-        ProcessPoolExecutor pool(Kind::options(1));
+        ProcessPoolExecutor pool(Processes::options(1));
         TaskGate gate;
         auto task = pool.submit(twice_at, gate.path());
         gate.arrival();
@@ -345,12 +332,11 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "a broken pool's workers may be ended by force "
-    "[test_force_shutdown_workers_dead_workers]",
-    Kind, PROCESS_KINDS) {
+    "[test_force_shutdown_workers_dead_workers]") {
     for (const bool forceful : {false, true}) {
-        auto options = Kind::options(1);
+        auto options = Processes::options(1);
         options.initializer = fail_to_initialize;
         ProcessPoolExecutor pool(std::move(options));
         CHECK_THROWS_AS((void)pool.submit(own_pid).result(), muster::BrokenProcessPool);
@@ -359,12 +345,11 @@ TEST_CASE_TEMPLATE(
     }
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "there may be no worker to end by force "
-    "[test_force_shutdown_workers_not_started_yet]",
-    Kind, PROCESS_KINDS) {
+    "[test_force_shutdown_workers_not_started_yet]") {
     for (const bool forceful : {false, true}) {
-        ProcessPoolExecutor pool(Kind::options(1));
+        ProcessPoolExecutor pool(Processes::options(1));
 
         CHECK_NOTHROW(end_all(pool, forceful));
 

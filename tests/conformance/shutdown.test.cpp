@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // CPython's test_concurrent_futures/test_shutdown.py over each kind of pool, and what other
 // libraries' tests ask of shutdown. The names in brackets are the cases' names there.
 #include <doctest/doctest.h>
@@ -97,7 +97,7 @@ TEST_CASE("program: shutdown that cancels without waiting" * doctest::skip()) {
 }
 
 TEST_CASE("a program whose main returns lets its running task end [test_interpreter_shutdown]") {
-    for (const std::string kind : {"threads", "spawn", "fork", "forkserver"}) {
+    for (const std::string kind : {"threads", "processes"}) {
         CAPTURE(kind);
         Program program = Program::test_case("main returns while a task runs", kind);
         CHECK(program.rest() == "apple\n");
@@ -106,7 +106,7 @@ TEST_CASE("a program whose main returns lets its running task end [test_interpre
 }
 
 TEST_CASE("a program that shuts down without waiting ends when its task has [test_hang_gh83386]") {
-    for (const std::string kind : {"threads", "spawn", "fork", "forkserver"}) {
+    for (const std::string kind : {"threads", "processes"}) {
         CAPTURE(kind);
         Program program = Program::test_case("shutdown without waiting", kind);
         CHECK(program.rest() == "apple\n");
@@ -117,7 +117,7 @@ TEST_CASE("a program that shuts down without waiting ends when its task has [tes
 TEST_CASE(
     "a program that cancels without waiting runs its task or does not "
     "[test_cancel_futures_wait_false]") {
-    for (const std::string kind : {"threads", "spawn", "fork", "forkserver"}) {
+    for (const std::string kind : {"threads", "processes"}) {
         CAPTURE(kind);
         Program program = Program::test_case("shutdown that cancels without waiting", kind);
         const std::string output = program.rest();
@@ -205,11 +205,10 @@ TEST_CASE_TEMPLATE(
     CHECK(given == std::vector{3, 6, 9});
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "after shutdown there are no worker processes [test_processes_terminate, "
-    "mpire test_defunct_processes_exit]",
-    Kind, PROCESS_KINDS) {
-    typename Kind::Pool pool(Kind::options(5));
+    "mpire test_defunct_processes_exit]") {
+    Processes::Pool pool(Processes::options(5));
     TaskGate gate;
     std::vector<Future<char>> futures;
     for (int i = 0; i < 3; ++i) futures.push_back(pool.submit(TaskGate::pass, gate.path(), 'a'));
@@ -226,14 +225,13 @@ TEST_CASE_TEMPLATE(
         CHECK(std::find(children.begin(), children.end(), pid) == children.end());
 }
 
-TEST_CASE_TEMPLATE(
+TEST_CASE(
     "shutdown without waiting lets failing tasks end while workers are replaced "
-    "[test_shutdown_gh_132969_case_1, test_shutdown_gh_132969_case_2]",
-    Kind, PROCESS_KINDS) {
+    "[test_shutdown_gh_132969_case_1, test_shutdown_gh_132969_case_2]") {
     for (const std::size_t workers : {2u, 4u}) {
-        auto options = Kind::options(workers);
+        auto options = Processes::options(workers);
         options.max_tasks_per_child = 1;
-        typename Kind::Pool pool(std::move(options));
+        Processes::Pool pool(std::move(options));
         auto before = pool.submit(triple, 1);
         auto failed = pool.submit(fail);
         auto after = pool.submit(triple, 2);

@@ -32,6 +32,7 @@ namespace conformance_thread_pool_test {
 namespace {
 
 using namespace muster::conformance;
+using muster::StartMethod;
 using muster::ThreadPoolExecutor;
 using muster::test::Event;
 using muster::test::Program;
@@ -108,7 +109,7 @@ TEST_CASE(
     };
     threads.post([&] { again(); });
     for (int i = 0; i < 20; ++i) {
-        muster::ProcessPoolExecutor pool(Fork::options(1));
+        muster::ProcessPoolExecutor pool(Processes::options(1, StartMethod::fork));
         auto future = pool.submit(successor, i);
         REQUIRE(future.wait_for(60s));
         CHECK(future.result() == i + 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency
+// ctest: concurrency start_methods
 // CPython's test_concurrent_futures/test_wait.py and test_as_completed.py. The names in brackets
 // are the cases' names there. Those that need workers run over each kind of pool.
 #include <muster/promise.hpp>

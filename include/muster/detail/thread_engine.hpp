@@ -386,4 +386,12 @@ class ThreadEngine : public TaskOwner {
     std::exception_ptr broken_;
 };
 
+#ifdef MUSTER_SEPARATE_COMPILATION
+ThreadEngine& make_engine(ThreadPoolOptions&& options);  // In <muster/src.hpp>.
+#else
+inline ThreadEngine& make_engine(ThreadPoolOptions&& options) {
+    return *new ThreadEngine(std::move(options));
+}
+#endif
+
 }  // namespace muster::detail

@@ -184,4 +184,12 @@ class ProcessEngine : public ProcessManager {
     std::thread manager_;
 };
 
+#ifdef MUSTER_SEPARATE_COMPILATION
+ProcessEngine& make_engine(ProcessPoolOptions&& options);  // In <muster/src.hpp>.
+#else
+inline ProcessEngine& make_engine(ProcessPoolOptions&& options) {
+    return *new ProcessEngine(std::move(options));
+}
+#endif
+
 }  // namespace muster::detail

@@ -16,6 +16,7 @@ namespace muster {
 ///         ...
 class Access {
   public:
+    // What follows is asked and called by muster alone.
     template <typename T, typename Archive>
     static constexpr bool has_serialize = requires(T& value, Archive& ar) { value.serialize(ar); };
     template <typename T, typename Archive>
@@ -116,7 +117,7 @@ inline constexpr bool hooked<T> =
 
 /// A type whose author says how it is written and read. That wins over every shape it may have.
 ///
-/// `save` and `load` go before `serialize`, as in Boost's classes that have all three.
+/// `save` and `load` go before `serialize`: classes that have all three split it into the two.
 template <typename T>
 concept Hooked = hooked<T>;
 

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <utility>
+
+#include <muster/muster.hpp>
+
+// What is behind the executors, compiled once for a whole program instead of in each of its files,
+// which then take about half the time. Define MUSTER_SEPARATE_COMPILATION for all files of the
+// program (as an option of the compiler), and include this header in exactly one of them:
+//
+//     // muster.cpp
+//     #include <muster/src.hpp>
+
+#ifdef MUSTER_SEPARATE_COMPILATION
+namespace muster::detail {
+
+ThreadEngine& make_engine(ThreadPoolOptions&& options) {
+    return *new ThreadEngine(std::move(options));
+}
+ProcessEngine& make_engine(ProcessPoolOptions&& options) {
+    return *new ProcessEngine(std::move(options));
+}
+void serve() { serve_parent(); }
+
+}  // namespace muster::detail
+#endif
