@@ -141,7 +141,6 @@ TEST_CASE_TEMPLATE("when all attempts have run past their limit the future holds
     CHECK_THROWS_AS(task.result(), muster::TaskTimeout);
     CHECK(message_of(task).find("the slow one") != std::string::npos);
     pool.wait_idle();
-    CHECK(tries.count() == 3);
     CHECK(pool.stats().timed_out == 1);
     CHECK(pool.stats().failed == 0);
     CHECK(pool.stats().completed == 0);
