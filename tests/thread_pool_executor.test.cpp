@@ -113,10 +113,14 @@ TEST_CASE("idle threads sleep") {
             all_there.wait();
         });
     pool.wait_idle();
-    const std::clock_t before = std::clock();
-    std::this_thread::sleep_for(500ms);
-    const std::clock_t used = std::clock() - before;  // All threads' together.
-    CHECK(used < CLOCKS_PER_SEC / 5);  // One that looked for work all the while would have 500 ms.
+    // The best of many, for a busy machine charges for what it did itself. All threads' together.
+    std::clock_t least = CLOCKS_PER_SEC;
+    for (int i = 0; i < 10; ++i) {
+        const std::clock_t before = std::clock();
+        std::this_thread::sleep_for(50ms);
+        least = std::min(least, std::clock() - before);
+    }
+    CHECK(least < CLOCKS_PER_SEC / 50);  // One that looked for work all the while would have 50 ms.
 }
 
 TEST_CASE("constructing a pool starts no thread") {

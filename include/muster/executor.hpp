@@ -70,7 +70,7 @@ class ExecutorInterface {
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
     Result<F, Args...> submit(F&& fn, Args&&... args) {
-        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
+        auto task = Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
         owner_->accept();
         return hand_over(std::move(task));
     }
@@ -79,8 +79,8 @@ class ExecutorInterface {
     /// **Throws** also `std::invalid_argument` for `.retries` of what cannot be copied.
     template <typename F, typename... Args>
     Result<F, Args...> submit(TaskOptions options, F&& fn, Args&&... args) {
-        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
-        task->set_options(std::move(options));
+        auto task = Calls::make_with(*owner_, std::move(options), std::forward<F>(fn),
+                                     std::forward<Args>(args)...);
         owner_->accept();
         return hand_over(std::move(task));
     }
@@ -89,14 +89,14 @@ class ExecutorInterface {
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
     std::optional<Result<F, Args...>> try_submit(F&& fn, Args&&... args) {
-        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
+        auto task = Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
         if (!owner_->try_accept()) return std::nullopt;
         return hand_over(std::move(task));
     }
     template <typename F, typename... Args>
     std::optional<Result<F, Args...>> try_submit(TaskOptions options, F&& fn, Args&&... args) {
-        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
-        task->set_options(std::move(options));
+        auto task = Calls::make_with(*owner_, std::move(options), std::forward<F>(fn),
+                                     std::forward<Args>(args)...);
         if (!owner_->try_accept()) return std::nullopt;
         return hand_over(std::move(task));
     }
@@ -107,20 +107,16 @@ class ExecutorInterface {
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
     void post(F&& fn, Args&&... args) {
-        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
-        task->set_posted();
+        auto task = Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
         owner_->accept();
-        task->join(*owner_);
-        self().take(typename Calls::Handle(std::move(task)));
+        hand_over_posted(std::move(task));
     }
     template <typename F, typename... Args>
     void post(TaskOptions options, F&& fn, Args&&... args) {
-        auto task = make(std::forward<F>(fn), std::forward<Args>(args)...);
-        task->set_options(std::move(options));
-        task->set_posted();
+        auto task = Calls::make_with(*owner_, std::move(options), std::forward<F>(fn),
+                                     std::forward<Args>(args)...);
         owner_->accept();
-        task->join(*owner_);
-        self().take(typename Calls::Handle(std::move(task)));
+        hand_over_posted(std::move(task));
     }
 
     /// The results of `fn` for each element, in order, as an input range that is gone through once.
@@ -192,11 +188,6 @@ class ExecutorInterface {
   private:
     Derived& self() noexcept { return static_cast<Derived&>(*this); }
 
-    template <typename F, typename... Args>
-    auto make(F&& fn, Args&&... args) {
-        return Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
-    }
-
     template <typename Made>
     Future<typename Made::Result> hand_over(detail::Ref<Made> task) {
         task->join(*owner_);
@@ -204,6 +195,13 @@ class ExecutorInterface {
         auto future = detail::FutureAccess::make(std::move(state));
         self().take(typename Calls::Handle(std::move(task)));
         return future;
+    }
+
+    template <typename Made>
+    void hand_over_posted(detail::Ref<Made> task) {
+        task->set_posted();
+        task->join(*owner_);
+        self().take(typename Calls::Handle(std::move(task)));
     }
 
     Owner* owner_;

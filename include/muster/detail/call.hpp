@@ -3,9 +3,9 @@
 
 #include <functional>
 #include <memory>
+#include <new>
 #include <stdexcept>
 #include <string>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -34,22 +34,53 @@ struct KeptArgument<const Char (&)[n]> {
 template <typename Argument>
 using Kept = typename KeptArgument<Argument>::type;
 
+// Every call of `submit` compiles what is below once more. So it uses closures instead of tuples and
+// `std::apply`, and names no more functions than needed.
+
+/// `fn(args...)`, as what a future keeps.
+template <typename R, typename F, typename... Args>
+Stored<R> call_for(F&& fn, Args&&... args) {
+    if constexpr (std::is_member_pointer_v<std::remove_cvref_t<F>>)
+        return call_for<R>(std::mem_fn(fn), std::forward<Args>(args)...);
+    else if constexpr (std::is_void_v<R>)
+        return static_cast<void>(std::forward<F>(fn)(std::forward<Args>(args)...)), Nothing{};
+    else
+        return std::forward<F>(fn)(std::forward<Args>(args)...);
+}
+
+template <typename F, typename... Args>
+concept CalledAlone = std::is_invocable_v<F, Args...>;
+template <typename F, typename... Args>
+concept CalledWithToken = !CalledAlone<F, Args...> && std::is_invocable_v<F, StopToken, Args...>;
+
 /// How `F` is called with arguments kept as `Args`: alone, or with a `StopToken` before them.
 template <typename F, typename... Args>
 struct CallPlan {
-    static constexpr bool plain = std::is_invocable_v<F, Args...>;
-    static constexpr bool with_token = !plain && std::is_invocable_v<F, StopToken, Args...>;
-    static constexpr bool possible = plain || with_token;
+    static constexpr bool with_token = CalledWithToken<F, Args...>;
+    static constexpr bool possible = with_token || CalledAlone<F, Args...>;
 
     static auto result_of() {
-        if constexpr (plain)
-            return std::type_identity<std::decay_t<std::invoke_result_t<F, Args...>>>{};
-        else if constexpr (with_token)
+        if constexpr (with_token)
             return std::type_identity<std::decay_t<std::invoke_result_t<F, StopToken, Args...>>>{};
+        else if constexpr (possible)
+            return std::type_identity<std::decay_t<std::invoke_result_t<F, Args...>>>{};
         else
             return std::type_identity<void>{};
     }
     using Result = typename decltype(result_of())::type;
+
+    /// The call as an object, for one call. `stop` gives the token.
+    template <typename Fn, typename... Values>
+    static auto bind(Fn&& fn, Values&&... values) {
+        return [fn = F(std::forward<Fn>(fn)), ... args = Args(std::forward<Values>(values))](
+                   [[maybe_unused]] const StopSource* stop) mutable -> Stored<Result> {
+            if constexpr (with_token)
+                return call_for<Result>(std::move(fn), stop->get_token(), std::move(args)...);
+            else
+                return call_for<Result>(std::move(fn), std::move(args)...);
+        };
+    }
+    static constexpr bool copies = copyable<F> && (copyable<Args> && ...);
 };
 
 /// Whether to keep literals as strings (the rule) or as the pointers some functions insist on.
@@ -66,23 +97,25 @@ using PlanFor =
 template <typename F, typename... Args>
 using ResultOf = typename PlanFor<F, Args...>::Result;
 
-/// The task that calls `F` with `Args`, both its own.
-template <typename R, bool with_token, typename F, typename... Args>
-class CallTask final : public Task<R> {
+/// The task that calls `F` with `Args`, which are kept as the plan says.
+template <typename Plan, typename F, typename... Args>
+class CallTask final : public Task<typename Plan::Result> {
+    using R = typename Plan::Result;
+    using Work = decltype(Plan::bind(std::declval<F>(), std::declval<Args>()...));
+
   public:
-    template <typename Fn, typename... Values>
-    explicit CallTask(Fn&& fn, Values&&... values) {
-        std::construct_at(&work_, std::forward<Fn>(fn), std::forward<Values>(values)...);
+    explicit CallTask(F&& fn, Args&&... args) {
+        ::new (static_cast<void*>(&work_))
+            Work(Plan::bind(std::forward<F>(fn), std::forward<Args>(args)...));
         has_work_ = true;
     }
 
     /// **Throws**: `std::invalid_argument` for retries of what cannot be copied.
     void set_options(TaskOptions&& options) {
-        if constexpr (copyable<F> && (copyable<Args> && ...)) {
+        if constexpr (Plan::copies) {
             this->keep_options(std::move(options), [](Task<R>& task) {
                 auto& self = static_cast<CallTask&>(task);
-                Work copies(std::as_const(self.work_));
-                return self.call_with(copies);
+                return Work(std::as_const(self.work_))(self.stop_source());
             });
         } else {
             if (options.retries != 0)
@@ -95,65 +128,55 @@ class CallTask final : public Task<R> {
     }
 
   private:
-    using Work = std::tuple<F, Args...>;
     struct NoStop {};
 
     ~CallTask() override { CallTask::drop_work(); }
 
-    Stored<R> call() override { return call_with(work_); }
-
-    Stored<R> call_with(Work& work) {
-        return std::apply(
-            [this](F& fn, Args&... args) -> Stored<R> {
-                (void)this;  // Used only by those that take a token.
-                const auto invoke = [&]() -> decltype(auto) {
-                    if constexpr (with_token)
-                        return std::invoke(std::move(fn), stop_.get_token(), std::move(args)...);
-                    else
-                        return std::invoke(std::move(fn), std::move(args)...);
-                };
-                if constexpr (std::is_void_v<R>)
-                    return invoke(), Nothing{};
-                else
-                    return invoke();
-            },
-            work);
-    }
+    Stored<R> call() override { return work_(CallTask::stop_source()); }
 
     StopSource* stop_source() noexcept override {
-        if constexpr (with_token)
+        if constexpr (Plan::with_token)
             return &stop_;
         else
             return nullptr;
     }
 
     void drop_work() noexcept override {
-        if (std::exchange(has_work_, false)) std::destroy_at(&work_);
+        if (std::exchange(has_work_, false)) work_.~Work();
     }
 
     union {
         Work work_;
     };
-    [[no_unique_address]] std::conditional_t<with_token, StopSource, NoStop> stop_;
+    [[no_unique_address]] std::conditional_t<Plan::with_token, StopSource, NoStop> stop_;
     bool has_work_ = false;
 };
+
+template <typename F, typename... Args>
+constexpr void check_callable() {
+    static_assert(PlanFor<F, Args...>::possible,
+                  "muster: fn cannot be called with these arguments (decayed, passed as rvalues), "
+                  "neither alone nor with a muster::StopToken before them");
+}
 
 /// Makes the task for `fn(args...)` in this process.
 template <typename F, typename... Args>
 auto make_call(F&& fn, Args&&... args) {
-    using Plan = PlanFor<F, Args...>;
-    static_assert(Plan::possible,
-                  "muster: fn cannot be called with these arguments (decayed, passed as rvalues), "
-                  "neither alone nor with a muster::StopToken before them");
-    if constexpr (keeps_strings<F, Args...>) {
-        using Made =
-            CallTask<typename Plan::Result, Plan::with_token, std::decay_t<F>, Kept<Args>...>;
-        return Ref<Made>::adopt(new Made(std::forward<F>(fn), std::forward<Args>(args)...));
-    } else {
-        using Made = CallTask<typename Plan::Result, Plan::with_token, std::decay_t<F>,
-                              std::decay_t<Args>...>;
-        return Ref<Made>::adopt(new Made(std::forward<F>(fn), std::forward<Args>(args)...));
-    }
+    check_callable<F, Args...>();
+    using Made = CallTask<PlanFor<F, Args...>, F, Args...>;
+    return Ref<Task<typename Made::Result>>::adopt(
+        new Made(std::forward<F>(fn), std::forward<Args>(args)...));
+}
+
+/// The same with options, which it must be told before it is anybody else's.
+template <typename F, typename... Args>
+auto make_call_with(TaskOptions&& options, F&& fn, Args&&... args) {
+    check_callable<F, Args...>();
+    using Made = CallTask<PlanFor<F, Args...>, F, Args...>;
+    auto* const made = new Made(std::forward<F>(fn), std::forward<Args>(args)...);
+    auto task = Ref<Task<typename Made::Result>>::adopt(made);
+    made->set_options(std::move(options));
+    return task;
 }
 
 }  // namespace muster::detail

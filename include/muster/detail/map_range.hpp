@@ -35,9 +35,6 @@ class ZipSource {
 
     /// The next element; nothing when a range has ended.
     std::optional<Element> next() { return next(std::index_sequence_for<Ranges...>{}); }
-    /// Takes nothing more.
-    void end() noexcept { ended_ = true; }
-    [[nodiscard]] bool ended() const noexcept { return ended_; }
 
   private:
     template <std::size_t... i>
@@ -57,29 +54,116 @@ class ZipSource {
     bool ended_ = false;
 };
 
-/// Elements as tasks of their own.
-template <typename Executor, typename R, typename F, typename Element>
-class ElementFeed {
+/// What became of one element of a chunk.
+template <typename R>
+struct ElementOutcome {
+    std::optional<Stored<R>> value;
+    std::exception_ptr error;
+};
+
+/// The outcomes of a chunk, and how long it took.
+template <typename R>
+struct ChunkOutcome {
+    std::vector<ElementOutcome<R>> elements;
+    Clock::duration taken{};
+};
+
+/// A `map` under way: what was submitted, in order, and what is needed to submit more.
+///
+/// Only the last classes below know the callable and the ranges, because every call of `map` compiles
+/// those once more; the rest depends on nothing but the type of the results.
+template <typename R>
+class MapRun {
   public:
-    ElementFeed(Executor& executor, const MapOptions&, F fn)
-        : executor_{executor}, fn_(std::move(fn)) {}
+    using Value = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
 
-    void push(Element element) {
-        futures_.push_back(std::apply(
-            [this](auto&&... parts) { return executor_.submit(fn_, std::move(parts)...); },
-            std::move(element)));
+    explicit MapRun(const MapOptions& options)
+        : deadline_{options.timeout ? deadline_after(*options.timeout) : std::nullopt},
+          buffersize_{options.buffersize} {}
+    MapRun(const MapRun&) = delete;
+    MapRun& operator=(const MapRun&) = delete;
+    virtual ~MapRun() = default;
+
+    /// Submits until so many elements are ahead, beside those `asked` for.
+    void refill(std::size_t asked) {
+        const auto ahead = [this] { return buffersize_.value_or(4 * workers() * batch_); };
+        while (!ended_ && waiting_ + batch_ <= asked + ahead()) submit_next();
     }
-    void flush() {}
-    [[nodiscard]] std::size_t batch() const noexcept { return 1; }
-    [[nodiscard]] std::size_t waiting() const noexcept { return futures_.size(); }
-    /// How many elements keep all workers busy while the consumer looks at one.
-    [[nodiscard]] std::size_t ahead() const { return 4 * executor_.max_workers(); }
 
+    /// Makes the next result `current`; none when all have been.
+    void advance() {
+        current.reset();
+        try {
+            refill_or_end();
+            if (waiting_ == 0) {
+                if (refusal_) std::rethrow_exception(std::exchange(refusal_, nullptr));
+                return;
+            }
+            if (!wait_front(deadline_))
+                throw TimeoutError(
+                    "muster: the time given to map was up before the next result was there; "
+                    "what had not begun was cancelled");
+            --waiting_;
+            if constexpr (std::is_void_v<R>)
+                (void)pop_front(), current.emplace();
+            else
+                current.emplace(pop_front());
+        } catch (...) {
+            cancel();
+            ended_ = true;
+            waiting_ = 0;
+            throw;
+        }
+    }
+
+    std::optional<Value> current;
+
+  protected:
+    /// Submits the next `batch_` elements and counts them as waiting; notes the end of the input.
+    virtual void submit_next() = 0;
+    [[nodiscard]] virtual std::size_t workers() const = 0;
     /// False when the deadline passed.
-    bool wait_front(const Deadline& deadline) {
+    virtual bool wait_front(const Deadline& deadline) = 0;
+    virtual Stored<R> pop_front() = 0;
+    /// Has nobody work for what is submitted, as far as that is possible.
+    virtual void cancel() noexcept = 0;
+
+    std::size_t batch_ = 1;    ///< Elements to a task.
+    std::size_t waiting_ = 0;  ///< Elements submitted, and not yet taken.
+    bool ended_ = false;       ///< Nothing more is taken from the input.
+
+  private:
+    /// What was accepted before a shutdown has results; the error comes after them.
+    void refill_or_end() {
+        try {
+            refill(1);
+        } catch (const ShutdownError&) {
+            refusal_ = std::current_exception();
+            ended_ = true;
+        }
+    }
+
+    const Deadline deadline_;
+    const std::optional<std::size_t> buffersize_;
+    std::exception_ptr refusal_;
+};
+
+/// Elements as tasks of their own.
+template <typename R>
+class ElementRun : public MapRun<R> {
+  public:
+    using MapRun<R>::MapRun;
+    ~ElementRun() override { ElementRun::cancel(); }
+
+  protected:
+    void keep(Future<R> future) {
+        futures_.push_back(std::move(future));
+        ++this->waiting_;
+    }
+    bool wait_front(const Deadline& deadline) override {
         return FutureAccess::state(futures_.front()).wait(deadline);
     }
-    Stored<R> pop_front() {
+    Stored<R> pop_front() override {
         Future<R> front = std::move(futures_.front());
         futures_.pop_front();
         if constexpr (std::is_void_v<R>)
@@ -87,77 +171,52 @@ class ElementFeed {
         else
             return std::move(front).result();
     }
-    void cancel() noexcept {
+    void cancel() noexcept override {
         for (const Future<R>& future : futures_) future.cancel();
         futures_.clear();
     }
 
   private:
-    Executor& executor_;
-    F fn_;
     std::deque<Future<R>> futures_;
 };
 
 /// Several elements to a task. How many is measured, unless it was said: as many as take 200 us.
-template <typename Calls, typename Executor, typename R, typename F, typename Element>
-class ChunkFeed {
-    using Chunk = typename Calls::template Chunk<R, F, Element>;
-    using Outcome = ResultOf<Chunk>;
-
+template <typename R>
+class ChunkRun : public MapRun<R> {
   public:
-    ChunkFeed(Executor& executor, const MapOptions& options, F fn)
-        : executor_{executor},
-          fn_(std::move(fn)),
-          chunksize_{std::max<std::size_t>(options.chunksize, 1)},
-          measured_{options.chunksize == 0} {
+    ChunkRun(const MapOptions& options, std::size_t workers)
+        : MapRun<R>(options), measured_{options.chunksize == 0} {
+        this->batch_ = std::max<std::size_t>(options.chunksize, 1);
         if (!options.buffersize) return;
-        chunksize_ = std::min(chunksize_, *options.buffersize);
-        largest_ = std::clamp<std::size_t>(*options.buffersize / (2 * executor.max_workers()), 1,
-                                           largest_);
+        this->batch_ = std::min(this->batch_, *options.buffersize);
+        largest_ = std::clamp<std::size_t>(*options.buffersize / (2 * workers), 1, largest_);
     }
+    ~ChunkRun() override { ChunkRun::cancel(); }
 
-    void push(Element element) {
-        filling_.push_back(std::move(element));
-        ++waiting_;
-        if (filling_.size() >= chunksize_) flush();
+  protected:
+    void keep(Future<ChunkOutcome<R>> future, std::size_t elements) {
+        futures_.push_back(std::move(future));
+        this->waiting_ += elements;
     }
-    void flush() {
-        if (filling_.empty()) return;
-        const std::size_t count = filling_.size();
-        try {
-            futures_.push_back(executor_.submit(Chunk{fn_, std::exchange(filling_, {})}));
-        } catch (...) {
-            waiting_ -= count;
-            throw;
-        }
-    }
-    [[nodiscard]] std::size_t batch() const noexcept { return chunksize_; }
-    [[nodiscard]] std::size_t waiting() const noexcept { return waiting_; }
-    [[nodiscard]] std::size_t ahead() const { return 4 * executor_.max_workers() * chunksize_; }
-
-    bool wait_front(const Deadline& deadline) {
+    bool wait_front(const Deadline& deadline) override {
         if (place_ < front_.elements.size()) return true;
-        if (futures_.empty()) flush();
         if (!FutureAccess::state(futures_.front()).wait(deadline)) return false;
-        Future<Outcome> front = std::move(futures_.front());
+        Future<ChunkOutcome<R>> front = std::move(futures_.front());
         futures_.pop_front();
         front_ = std::move(front).result();
         place_ = 0;
         if (measured_) measure();
         return true;
     }
-    Stored<R> pop_front() {
-        --waiting_;
+    Stored<R> pop_front() override {
         ElementOutcome<R>& outcome = front_.elements[place_++];
         if (outcome.error) std::rethrow_exception(outcome.error);
         return std::move(*outcome.value);
     }
-    void cancel() noexcept {
-        for (const Future<Outcome>& future : futures_)
+    void cancel() noexcept override {
+        for (const Future<ChunkOutcome<R>>& future : futures_)
             if (!future.cancel()) future.request_stop();
         futures_.clear();
-        filling_.clear();
-        waiting_ = 0;
     }
 
   private:
@@ -167,90 +226,73 @@ class ChunkFeed {
         const auto each = std::max<Clock::duration>(front_.taken / count, 1ns);
         // Doubles at most, so that one quick element does not make a chunk of slow ones.
         const auto wanted = static_cast<std::size_t>(Clock::duration(200us) / each);
-        chunksize_ = std::clamp<std::size_t>(wanted, 1, std::min(largest_, 2 * chunksize_));
+        this->batch_ = std::clamp<std::size_t>(wanted, 1, std::min(largest_, 2 * this->batch_));
     }
+
+    const bool measured_;
+    std::size_t largest_ = 1024;
+    std::deque<Future<ChunkOutcome<R>>> futures_;
+    ChunkOutcome<R> front_;
+    std::size_t place_ = 0;
+};
+
+template <typename Executor, typename R, typename F, typename Source>
+class ElementMap final : public ElementRun<R> {
+  public:
+    ElementMap(Executor& executor, const MapOptions& options, F fn, Source source)
+        : ElementRun<R>(options),
+          executor_{executor},
+          fn_(std::move(fn)),
+          source_(std::move(source)) {}
+
+  private:
+    void submit_next() override {
+        auto element = source_.next();
+        this->ended_ = !element;
+        if (element)
+            std::apply(
+                [this](auto&... parts) { this->keep(executor_.submit(fn_, std::move(parts)...)); },
+                *element);
+    }
+    [[nodiscard]] std::size_t workers() const override { return executor_.max_workers(); }
 
     Executor& executor_;
     F fn_;
-    std::size_t chunksize_;
-    bool measured_;
-    std::size_t largest_ = 1024;
-    std::vector<Element> filling_;
-    std::deque<Future<Outcome>> futures_;
-    ChunkOutcome<R> front_;
-    std::size_t place_ = 0;
-    std::size_t waiting_ = 0;
+    Source source_;
+};
+
+template <typename Executor, typename Chunk, typename R, typename F, typename Source>
+class ChunkMap final : public ChunkRun<R> {
+  public:
+    ChunkMap(Executor& executor, const MapOptions& options, F fn, Source source)
+        : ChunkRun<R>(options, executor.max_workers()),
+          executor_{executor},
+          fn_(std::move(fn)),
+          source_(std::move(source)) {}
+
+  private:
+    void submit_next() override {
+        std::vector<typename Source::Element> elements;
+        while (!this->ended_ && elements.size() < this->batch_) {
+            auto element = source_.next();
+            this->ended_ = !element;
+            if (element) elements.push_back(std::move(*element));
+        }
+        const std::size_t count = elements.size();
+        if (count != 0) this->keep(executor_.submit(Chunk{fn_, std::move(elements)}), count);
+    }
+    [[nodiscard]] std::size_t workers() const override { return executor_.max_workers(); }
+
+    Executor& executor_;
+    F fn_;
+    Source source_;
 };
 
 /// What `map` returns: the results in input order, an input range that is gone through once.
 /// Dropping it cancels what has not begun, without waiting.
-template <typename Source, typename Feed, typename R>
+template <typename R>
 class MapRange {
-    using Value = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
-
-    // On the heap, so that iterators stay valid when the range is moved.
-    struct Run {
-        Source source;
-        Feed feed;
-        Deadline deadline;
-        std::optional<std::size_t> buffersize;
-        std::optional<Value> current{};
-        std::exception_ptr refusal{};
-
-        Run(Source from, Feed to, Deadline until, std::optional<std::size_t> ahead)
-            : source(std::move(from)), feed(std::move(to)), deadline(until), buffersize(ahead) {}
-        Run(const Run&) = delete;
-        Run& operator=(const Run&) = delete;
-        ~Run() { feed.cancel(); }
-
-        /// Submits until so many elements are ahead, beside those `asked` for.
-        void refill(std::size_t asked) {
-            while (feed.waiting() + feed.batch() <= asked + buffersize.value_or(feed.ahead())) {
-                for (std::size_t left = feed.batch(); left > 0; --left) {
-                    auto element = source.next();
-                    if (!element) {
-                        feed.flush();
-                        return;
-                    }
-                    feed.push(std::move(*element));
-                }
-            }
-        }
-
-        /// What was accepted before a shutdown has results; the error comes after them.
-        void refill_or_end() {
-            if (source.ended()) return;
-            try {
-                refill(1);
-            } catch (const ShutdownError&) {
-                refusal = std::current_exception();
-                source.end();
-            }
-        }
-
-        void advance() {
-            current.reset();
-            try {
-                refill_or_end();
-                if (feed.waiting() == 0) {
-                    if (refusal) std::rethrow_exception(std::exchange(refusal, nullptr));
-                    return;
-                }
-                if (!feed.wait_front(deadline))
-                    throw TimeoutError(
-                        "muster: the time given to map was up before the next result was there; "
-                        "what had not begun was cancelled");
-                if constexpr (std::is_void_v<R>)
-                    (void)feed.pop_front(), current.emplace();
-                else
-                    current.emplace(feed.pop_front());
-            } catch (...) {
-                feed.cancel();
-                source.end();
-                throw;
-            }
-        }
-    };
+    using Value = typename MapRun<R>::Value;
 
   public:
     class iterator {
@@ -273,17 +315,11 @@ class MapRange {
 
       private:
         friend class MapRange;
-        explicit iterator(Run& run) : run_{&run} {}
-        Run* run_ = nullptr;
+        explicit iterator(MapRun<R>& run) : run_{&run} {}
+        MapRun<R>* run_ = nullptr;
     };
 
-    MapRange(Source source, Feed feed, const MapOptions& options)
-        : run_{std::make_unique<Run>(
-              std::move(source), std::move(feed),
-              options.timeout ? deadline_after(*options.timeout) : std::nullopt,
-              options.buffersize)} {
-        run_->refill(0);
-    }
+    explicit MapRange(std::unique_ptr<MapRun<R>> run) : run_{std::move(run)} { run_->refill(0); }
 
     /// Waits for the first result. **Throws** what its element threw, and `TimeoutError`.
     [[nodiscard]] iterator begin() {
@@ -293,7 +329,7 @@ class MapRange {
     [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
 
   private:
-    std::unique_ptr<Run> run_;
+    std::unique_ptr<MapRun<R>> run_;  // Where iterators find it when the range has moved.
     bool begun_ = false;
 };
 
@@ -310,16 +346,17 @@ auto make_map(Executor& executor, const MapOptions& options, F&& fn, Ranges&&...
     if (options.buffersize == std::size_t{0})
         throw std::invalid_argument(
             "muster: map's buffersize must be at least 1: nothing could be computed ahead");
-    const auto make = [&]<typename Feed>(std::type_identity<Feed>) {
-        return MapRange<Source, Feed, R>(Source(std::forward<Ranges>(ranges)...),
-                                         Feed(executor, options, std::forward<F>(fn)), options);
+    const auto make = [&]<typename Run>(std::type_identity<Run>) {
+        return MapRange<R>(std::make_unique<Run>(executor, options, std::forward<F>(fn),
+                                                 Source(std::forward<Ranges>(ranges)...)));
     };
     // A task that is asked to stop is one element, so those who take a token travel alone.
-    if constexpr (Calls::chunks && Plan::plain)
-        return make(
-            std::type_identity<ChunkFeed<Calls, Executor, R, Fn, typename Source::Element>>{});
-    else
-        return make(std::type_identity<ElementFeed<Executor, R, Fn, typename Source::Element>>{});
+    if constexpr (Calls::chunks && !Plan::with_token) {
+        using Chunk = typename Calls::template Chunk<R, Fn, typename Source::Element>;
+        return make(std::type_identity<ChunkMap<Executor, Chunk, R, Fn, Source>>{});
+    } else {
+        return make(std::type_identity<ElementMap<Executor, R, Fn, Source>>{});
+    }
 }
 
 }  // namespace muster::detail

@@ -93,12 +93,12 @@ F decode_callable(Decoder&, ModuleResolver&) {
 }
 
 template <typename F>
-    requires(Serializable<F> && !StatelessCallable<F>)
+    requires(!StatelessCallable<F> && Serializable<F>)
 void encode_callable(Encoder& out, const F& fn, ModuleTable&) {
     detail::encode<F>(out, fn);
 }
 template <typename F>
-    requires(Serializable<F> && !StatelessCallable<F>)
+    requires(!StatelessCallable<F> && Serializable<F>)
 F decode_callable(Decoder& in, ModuleResolver&) {
     return detail::decode<F>(in);
 }

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <atomic>
-#include <functional>
-#include <tuple>
+#include <cstdint>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -25,31 +25,34 @@ struct RemoteCall {
 
 using Thunk = void (*)(RemoteCall&);
 
+/// Calls `fn` with `args`, and encodes what it returns. A constructor, because those read what is
+/// between their braces from left to right: as it was written.
+template <typename R, bool with_token>
+struct DecodedCall {
+    template <typename F, typename... Args>
+    DecodedCall(RemoteCall& call, F&& fn, Args&&... args) {
+        call.stage.store(Stage::running, std::memory_order_relaxed);
+        if constexpr (with_token)
+            encode(call, call_for<R>(std::move(fn), call.stop->get_token(), std::move(args)...));
+        else
+            encode(call, call_for<R>(std::move(fn), std::move(args)...));
+    }
+
+  private:
+    static void encode(RemoteCall& call, const Stored<R>& result) {
+        call.stage.store(Stage::encoding, std::memory_order_relaxed);
+        if constexpr (!std::is_void_v<R>) {
+            Encoder out(call.result);
+            detail::encode<R>(out, result);
+        }
+    }
+};
+
 /// Calls an `F` with `Args` in a worker. Its address is what the parent sends.
 template <typename R, bool with_token, typename F, typename... Args>
 void call_remotely(RemoteCall& call) {
-    F fn = decode_callable<F>(call.arguments, call.modules);
-    std::tuple<Args...> arguments{detail::decode<Args>(call.arguments)...};
-    call.stage.store(Stage::running, std::memory_order_relaxed);
-    const auto invoke = [&]() -> decltype(auto) {
-        return std::apply(
-            [&](Args&... values) -> decltype(auto) {
-                if constexpr (with_token)
-                    return std::invoke(std::move(fn), call.stop->get_token(), std::move(values)...);
-                else
-                    return std::invoke(std::move(fn), std::move(values)...);
-            },
-            arguments);
-    };
-    if constexpr (std::is_void_v<R>) {
-        invoke();
-        call.stage.store(Stage::encoding, std::memory_order_relaxed);
-    } else {
-        const R result = invoke();
-        call.stage.store(Stage::encoding, std::memory_order_relaxed);
-        Encoder out(call.result);
-        detail::encode<R>(out, result);
-    }
+    DecodedCall<R, with_token>{call, decode_callable<F>(call.arguments, call.modules),
+                               detail::decode<Args>(call.arguments)...};
 }
 
 /// A call that was encoded in the pool's memory.
@@ -80,31 +83,40 @@ constexpr bool check_crossable() {
     return false;
 }
 
-/// Encodes `fn(args...)` into the pool's memory.
-template <typename Plan, typename F, typename... Args, typename Fn, typename... Values>
-EncodedCall encode_call(PoolMemory& memory, ModuleTable& modules, Fn&& fn, Values&&... values) {
-    constexpr Thunk thunk = &call_remotely<typename Plan::Result, Plan::with_token, F, Args...>;
-    RecordBuffer buffer(memory);
-    Encoder out(buffer);
-    if constexpr (std::is_same_v<std::decay_t<Fn>, F>)
-        encode_callable(out, fn, modules);
-    else
-        encode_callable(out, F(std::forward<Fn>(fn)), modules);
-    [[maybe_unused]] const auto encode_one = [&out]<typename Arg>(std::type_identity<Arg>,
-                                                                  auto&& value) {
-        if constexpr (std::is_same_v<std::remove_cvref_t<decltype(value)>, Arg>)
-            detail::encode<Arg>(out, value);  // Without a copy.
-        else
-            detail::encode<Arg>(out, Arg(std::forward<decltype(value)>(value)));
-    };
-    (encode_one(std::type_identity<Args>{}, std::forward<Values>(values)), ...);
+/// Completes what was encoded in `buffer` with how it is called.
+inline EncodedCall finish_call(RecordBuffer& buffer, PoolMemory& memory, ModuleTable& modules,
+                               Thunk thunk, bool takes_stop) {
     const std::uint64_t function = modules.encode(reinterpret_cast<const void*>(thunk));
     const auto [offset, bytes] = buffer.take();
     Record* const record = new (memory.place(offset)) Record;
     record->function = function;
     record->size = bytes - sizeof(Record);
-    record->takes_stop = Plan::with_token ? 1 : 0;
+    record->takes_stop = takes_stop ? 1 : 0;
     return {offset, bytes};
+}
+
+/// Encodes a `T` made of `value`; without a copy, if it is one.
+template <typename T, typename Value>
+void encode_as(Encoder& out, Value&& value) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<Value>, T>)
+        detail::encode<T>(out, value);
+    else
+        detail::encode<T>(out, T(std::forward<Value>(value)));
+}
+
+/// Encodes `fn(args...)` into the pool's memory.
+template <typename Plan, typename F, typename... Args, typename Fn, typename... Values>
+EncodedCall encode_call(PoolMemory& memory, ModuleTable& modules, Fn&& fn, Values&&... values) {
+    RecordBuffer buffer(memory);
+    Encoder out(buffer);
+    if constexpr (std::is_same_v<std::remove_cvref_t<Fn>, F>)
+        encode_callable(out, fn, modules);
+    else
+        encode_callable(out, F(std::forward<Fn>(fn)), modules);
+    (encode_as<Args>(out, std::forward<Values>(values)), ...);
+    return finish_call(buffer, memory, modules,
+                       &call_remotely<typename Plan::Result, Plan::with_token, F, Args...>,
+                       Plan::with_token);
 }
 
 }  // namespace muster::detail

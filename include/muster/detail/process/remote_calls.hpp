@@ -5,7 +5,6 @@
 #include <utility>
 
 #include <muster/detail/call.hpp>
-#include <muster/detail/copyable.hpp>
 #include <muster/detail/process/process_engine.hpp>
 #include <muster/detail/process/remote_task.hpp>
 
@@ -40,11 +39,16 @@ struct RemoteCalls {
             const EncodedCall call = encode_call<Plan, Fn, Kept<Args>...>(
                 engine.memory(), engine.modules(), std::forward<F>(fn),
                 std::forward<Args>(args)...);
-            constexpr bool can_be_copied = copyable<Fn> && (copyable<Kept<Args>> && ...);
-            return Ref<Made>::adopt(new Made(engine, call, Plan::with_token, can_be_copied));
+            return Ref<Made>::adopt(new Made(engine, call, Plan::with_token, Plan::copies));
         } else {
             return Ref<Made>();  // Never compiled to the end.
         }
+    }
+    template <typename F, typename... Args>
+    static auto make_with(ProcessEngine& engine, TaskOptions&& options, F&& fn, Args&&... args) {
+        auto task = make(engine, std::forward<F>(fn), std::forward<Args>(args)...);
+        task->set_options(std::move(options));
+        return task;
     }
 
     template <typename Executor, typename F, typename Range>
