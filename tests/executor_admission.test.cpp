@@ -66,6 +66,17 @@ TEST_CASE_TEMPLATE("a full pool turns try_submit away and lets submit wait", E, 
     CHECK(pool.try_submit(twice, 4).value().result() == 8);
 }
 
+TEST_CASE("a task of a full pool may submit to it in every way") {
+    muster::ThreadPoolExecutor pool({.max_workers = 1, .max_pending = 1});
+    const auto inner = pool.submit([&pool] {
+        pool.post([] {});
+        return std::pair(pool.submit(twice, 1), pool.try_submit(twice, 2));
+    });
+    CHECK(inner.result().first.result() == 2);
+    REQUIRE(inner.result().second);
+    CHECK(inner.result().second->result() == 4);
+}
+
 TEST_CASE_TEMPLATE("a cancelled task makes room", E, EVERY_POOL) {
     E pool({.max_workers = 1, .max_pending = 2});
     TaskGate gate;

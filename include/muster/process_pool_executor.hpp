@@ -73,7 +73,8 @@ class ProcessPoolExecutor : public ExecutorInterface<ProcessPoolExecutor, detail
     }
 
     /// Asks all workers to end now, by SIGTERM, and shuts the pool down without waiting: running
-    /// tasks get `WorkerCrashed`, those that have not begun `BrokenProcessPool`.
+    /// tasks get `WorkerCrashed`, those that have not begun `BrokenProcessPool`. Workers that are
+    /// still there after a second are killed.
     void terminate_workers() { owner().end_workers(true); }
 
     /// As `terminate_workers`, by SIGKILL, which no worker can ignore.

@@ -72,8 +72,8 @@ struct ProcessPoolOptions {
     std::optional<std::size_t> max_tasks_per_child = std::nullopt;
     /// Bounds the tasks accepted and not yet finished: `submit` then waits for room. 0: no bound.
     std::size_t max_pending = 0;
-    /// How long a worker may take to reach `entry_guard()`.
-    std::chrono::nanoseconds start_timeout = std::chrono::seconds(10);
+    /// How long a worker may take to reach `entry_guard()`. `std::nullopt`: as long as it wants.
+    std::optional<std::chrono::nanoseconds> start_timeout = std::chrono::seconds(10);
     /// Another file of this same build to start in place of this program. Empty: this program.
     std::string executable = {};
     /// With `StartMethod::fork`: throw `InvalidStateError` if this program has other threads.

@@ -164,6 +164,12 @@ TEST_CASE(
     REQUIRE(killed.wait_for(patience));
     CHECK(killed.cancelled());
     CHECK(pool.submit(triple, 1).result() == 3);
+
+    auto terminated = pool.submit(ignore_sigterm, gate.path());
+    while (!terminated.running()) std::this_thread::yield();
+    pool.terminate_workers();
+    REQUIRE(terminated.wait_for(patience));
+    CHECK_THROWS_AS((void)terminated.result(), muster::WorkerCrashed);
 }
 
 TEST_CASE_TEMPLATE(

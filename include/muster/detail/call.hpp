@@ -2,7 +2,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <new>
 #include <stdexcept>
 #include <string>
@@ -41,7 +40,7 @@ using Kept = typename KeptArgument<Argument>::type;
 template <typename R, typename F, typename... Args>
 Stored<R> call_for(F&& fn, Args&&... args) {
     if constexpr (std::is_member_pointer_v<std::remove_cvref_t<F>>)
-        return call_for<R>(std::mem_fn(fn), std::forward<Args>(args)...);
+        return detail::call_for<R>(std::mem_fn(fn), std::forward<Args>(args)...);
     else if constexpr (std::is_void_v<R>)
         return static_cast<void>(std::forward<F>(fn)(std::forward<Args>(args)...)), Nothing{};
     else
@@ -69,15 +68,16 @@ struct CallPlan {
     }
     using Result = typename decltype(result_of())::type;
 
-    /// The call as an object, for one call. `stop` gives the token.
+    /// The call as an object, for one call. `stop` gives the token, and is null if none is taken.
     template <typename Fn, typename... Values>
     static auto bind(Fn&& fn, Values&&... values) {
         return [fn = F(std::forward<Fn>(fn)), ... args = Args(std::forward<Values>(values))](
                    [[maybe_unused]] const StopSource* stop) mutable -> Stored<Result> {
             if constexpr (with_token)
-                return call_for<Result>(std::move(fn), stop->get_token(), std::move(args)...);
+                return detail::call_for<Result>(std::move(fn), stop->get_token(),
+                                                std::move(args)...);
             else
-                return call_for<Result>(std::move(fn), std::move(args)...);
+                return detail::call_for<Result>(std::move(fn), std::move(args)...);
         };
     }
     static constexpr bool copies = copyable<F> && (copyable<Args> && ...);

@@ -27,6 +27,12 @@ Deadline deadline_after(std::chrono::duration<Rep, Period> timeout) {
     return now + std::chrono::ceil<Clock::duration>(timeout);
 }
 
+/// The same for a timeout that may be left out, and is no limit then.
+template <typename Rep, typename Period>
+Deadline deadline_after(const std::optional<std::chrono::duration<Rep, Period>>& timeout) {
+    return timeout ? deadline_after(*timeout) : std::nullopt;
+}
+
 /// The steady clock's moment for a time point of any clock.
 template <typename OtherClock, typename Duration>
 Deadline deadline_at(std::chrono::time_point<OtherClock, Duration> when) {

@@ -10,7 +10,6 @@
 #include <iterator>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <ranges>
 #include <tuple>
 #include <type_traits>
@@ -159,7 +158,9 @@ struct LocalCalls {
             for (std::size_t i = 0; i < elements.size() && !stop.stop_requested(); ++i) {
                 try {
                     outcome.elements[i].value.emplace(std::apply(
-                        [this](auto&... parts) { return call_for<R>(fn, std::move(parts)...); },
+                        [this](auto&... parts) {
+                            return detail::call_for<R>(fn, std::move(parts)...);
+                        },
                         elements[i]));
                 } catch (...) {
                     outcome.elements[i].error = std::current_exception();

@@ -78,14 +78,14 @@ class MapRun {
     using Value = std::conditional_t<std::is_void_v<R>, std::monostate, R>;
 
     explicit MapRun(const MapOptions& options)
-        : deadline_{options.timeout ? deadline_after(*options.timeout) : std::nullopt},
-          buffersize_{options.buffersize} {}
+        : deadline_{deadline_after(options.timeout)}, buffersize_{options.buffersize} {}
     MapRun(const MapRun&) = delete;
     MapRun& operator=(const MapRun&) = delete;
     virtual ~MapRun() = default;
 
     /// Submits until so many elements are ahead, beside those `asked` for.
     void refill(std::size_t asked) {
+        // Four tasks a worker keep all busy while the consumer looks at one.
         const auto ahead = [this] { return buffersize_.value_or(4 * workers() * batch_); };
         while (!ended_ && waiting_ + batch_ <= asked + ahead()) submit_next();
     }
@@ -236,56 +236,66 @@ class ChunkRun : public MapRun<R> {
     std::size_t place_ = 0;
 };
 
+/// Where the elements come from, and what becomes of them. A base before the others, so that it
+/// outlives the results and what waits: they may refer to what the source owns.
+template <typename Executor, typename F, typename Source>
+struct MapInput {
+    Executor& executor;
+    F fn;
+    Source source;
+};
+
 template <typename Executor, typename R, typename F, typename Source>
-class ElementMap final : public ElementRun<R> {
+class ElementMap final : MapInput<Executor, F, Source>, public ElementRun<R> {
   public:
     ElementMap(Executor& executor, const MapOptions& options, F fn, Source source)
-        : ElementRun<R>(options),
-          executor_{executor},
-          fn_(std::move(fn)),
-          source_(std::move(source)) {}
+        : MapInput<Executor, F, Source>{executor, std::move(fn), std::move(source)},
+          ElementRun<R>(options) {}
 
   private:
     void submit_next() override {
-        auto element = source_.next();
+        auto element = this->source.next();
         this->ended_ = !element;
         if (element)
             std::apply(
-                [this](auto&... parts) { this->keep(executor_.submit(fn_, std::move(parts)...)); },
+                [this](auto&... parts) {
+                    this->keep(this->executor.submit(this->fn, std::move(parts)...));
+                },
                 *element);
     }
-    [[nodiscard]] std::size_t workers() const override { return executor_.max_workers(); }
-
-    Executor& executor_;
-    F fn_;
-    Source source_;
+    [[nodiscard]] std::size_t workers() const override { return this->executor.max_workers(); }
 };
 
 template <typename Executor, typename Chunk, typename R, typename F, typename Source>
-class ChunkMap final : public ChunkRun<R> {
+class ChunkMap final : MapInput<Executor, F, Source>, public ChunkRun<R> {
   public:
     ChunkMap(Executor& executor, const MapOptions& options, F fn, Source source)
-        : ChunkRun<R>(options, executor.max_workers()),
-          executor_{executor},
-          fn_(std::move(fn)),
-          source_(std::move(source)) {}
+        : MapInput<Executor, F, Source>{executor, std::move(fn), std::move(source)},
+          ChunkRun<R>(options, executor.max_workers()) {}
 
   private:
-    void submit_next() override {
-        std::vector<typename Source::Element> elements;
-        while (!this->ended_ && elements.size() < this->batch_) {
-            auto element = source_.next();
-            this->ended_ = !element;
-            if (element) elements.push_back(std::move(*element));
-        }
-        const std::size_t count = elements.size();
-        if (count != 0) this->keep(executor_.submit(Chunk{fn_, std::move(elements)}), count);
-    }
-    [[nodiscard]] std::size_t workers() const override { return executor_.max_workers(); }
+    using Elements = std::vector<typename Source::Element>;
 
-    Executor& executor_;
-    F fn_;
-    Source source_;
+    void submit_next() override {
+        Elements elements;
+        try {
+            while (!this->ended_ && elements.size() < this->batch_) {
+                auto element = this->source.next();
+                this->ended_ = !element;
+                if (element) elements.push_back(std::move(*element));
+            }
+        } catch (const ShutdownError&) {  // The input may be another pool's results.
+            submit(std::move(elements));
+            throw;
+        }
+        submit(std::move(elements));
+    }
+    void submit(Elements elements) {
+        const std::size_t count = elements.size();
+        if (count != 0)
+            this->keep(this->executor.submit(Chunk{this->fn, std::move(elements)}), count);
+    }
+    [[nodiscard]] std::size_t workers() const override { return this->executor.max_workers(); }
 };
 
 /// What `map` returns: the results in input order, an input range that is gone through once.

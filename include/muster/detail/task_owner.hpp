@@ -46,7 +46,10 @@ class TaskOwner {
     bool try_accept() {
         throw_if_unusable();
         throw_if_closed();
-        if (!admission_.try_enter()) return false;
+        if (tasks_here() != 0)
+            admission_.enter_exempt();
+        else if (!admission_.try_enter())
+            return false;
         count_in();
         return true;
     }

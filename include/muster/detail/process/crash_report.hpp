@@ -21,11 +21,24 @@ inline std::string describe_end(const os::ExitStatus& status) {
            "children, or the process that the worker was a copy of had ended before";
 }
 
+/// "while it ran", and what comes next is the task's name.
+inline const char* describe(Stage stage) noexcept {
+    switch (stage) {
+        case Stage::decoding:
+            return "while it decoded the arguments of";
+        case Stage::encoding:
+            return "while it encoded the result of";
+        default:
+            return "while it ran";
+    }
+}
+
 inline std::exception_ptr crash_of(const WorkerHandle& worker, const os::ExitStatus& status,
                                    const RemoteTask& task) {
     const int pid = static_cast<int>(worker.process.pid());
     std::string message = "muster: worker process " + std::to_string(pid) + " " +
-                          describe_end(status) + " " + worker.stage() + " " + task.title();
+                          describe_end(status) + " " + describe(worker.stage()) + " " +
+                          task.title();
     if (!worker.failure.empty()) message += ", because " + worker.failure;
     message += "; other tasks are not touched";
     const std::optional<int> code =

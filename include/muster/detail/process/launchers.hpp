@@ -98,7 +98,8 @@ class SnapshotLauncher final : public ForkLauncher {
 /// else: fast as a fork, and safe in programs with threads.
 class ForkServerLauncher final : public ForkLauncher {
   public:
-    ForkServerLauncher(const std::string& executable, std::chrono::nanoseconds start_timeout)
+    ForkServerLauncher(const std::string& executable,
+                       std::optional<std::chrono::nanoseconds> start_timeout)
         : spawn_{executable}, start_timeout_{start_timeout} {}
 
     [[nodiscard]] std::string program() const override { return spawn_.program(); }
@@ -149,7 +150,7 @@ class ForkServerLauncher final : public ForkLauncher {
     [[nodiscard]] WorkerRole role() const noexcept override { return WorkerRole::worker; }
 
     SpawnLauncher spawn_;
-    std::chrono::nanoseconds start_timeout_;
+    std::optional<std::chrono::nanoseconds> start_timeout_;
     os::Mapping memory_;
 };
 

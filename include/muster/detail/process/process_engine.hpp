@@ -41,7 +41,8 @@ class ProcessEngine : public ProcessManager {
         dispatch();
     }
 
-    /// Ends all workers now, politely or not, and with them the pool.
+    /// Ends all workers now, politely or not, and with them the pool. Whoever is deaf to politeness
+    /// is killed.
     virtual void end_workers(bool politely) {
         if (inherited()) return;
         close();
@@ -61,9 +62,10 @@ class ProcessEngine : public ProcessManager {
                 if (worker->life == Life::starting || !politely)
                     worker->kill();
                 else
-                    worker->process.terminate();
+                    worker->terminate(std::chrono::seconds(1));
                 worker->quit();
             }
+            bell_.ring();  // There are limits to look at.
         }
         if (!receiving_here()) try_receive();  // Others may have left that to us.
         maybe_quiet();

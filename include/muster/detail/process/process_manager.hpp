@@ -59,7 +59,7 @@ class ProcessManager : public ProcessCore {
         if (options.max_tasks_per_child == std::size_t{0})
             throw std::invalid_argument(
                 "muster: max_tasks_per_child must be at least 1; leave it out for no limit");
-        if (options.start_timeout <= std::chrono::nanoseconds(0))
+        if (options.start_timeout && *options.start_timeout <= std::chrono::nanoseconds(0))
             throw std::invalid_argument("muster: start_timeout must be longer than nothing");
         return checked(options.max_workers);
     }
@@ -222,6 +222,7 @@ class ProcessManager : public ProcessCore {
         Deadline limit = look_at_;
         for (const auto& worker : dispatcher_.workers) {
             if (is_starting(*worker)) limit = earlier(limit, worker->start_limit);
+            limit = earlier(limit, worker->end_limit);
             // Without a descriptor that says so, a death is looked for from time to time.
             if (worker->process.death_fd() == -1 && !worker->lifeline)
                 limit = earlier(limit, deadline_after(std::chrono::milliseconds(10)));
@@ -269,6 +270,7 @@ class ProcessManager : public ProcessCore {
             worker.failure = "it was not there within start_timeout";
             end_late(worker);
         }
+        if (expired(worker.end_limit)) worker.kill();
         if (death || !worker.lifeline)
             if (const auto status = worker.process.poll_exit(false)) bury(worker, *status);
     }
@@ -334,6 +336,11 @@ class ProcessManager : public ProcessCore {
         });
     }
 
+    void count_crashed() noexcept {
+        const std::lock_guard held(mutex_);
+        ++crashed_;
+    }
+
     /// A worker process has ended. Requires: `receiving_` is held.
     void bury(WorkerHandle& worker, const os::ExitStatus& status) {
         receive();  // What it had sent is not lost.
@@ -346,7 +353,6 @@ class ProcessManager : public ProcessCore {
             worker.life = Life::ended;
             dispatcher_.recall_all(worker);
             worker.take_rest([&](TaskHandle handle) { unfinished.push_back(std::move(handle)); });
-            if (!worker.verdict) crashed_ += unfinished.size();
             dispatch();
         }
         for (TaskHandle& handle : unfinished) {
@@ -356,7 +362,9 @@ class ProcessManager : public ProcessCore {
                 handle.task->count_attempt(nanoseconds(worker.began()), nanoseconds(Clock::now()),
                                            cell_);
             const Outcome outcome = worker.verdict ? Outcome::timed_out : Outcome::failed;
-            if (!retry(handle, error, outcome)) fail(std::move(handle), error, outcome);
+            if (retry(handle, error, outcome)) continue;
+            if (!worker.verdict) count_crashed();
+            fail(std::move(handle), error, outcome);
         }
         if (life != Life::starting || over) return;
         guard_seen_ = guard_seen_ || worker.past_guard();

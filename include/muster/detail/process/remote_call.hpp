@@ -33,9 +33,10 @@ struct DecodedCall {
     DecodedCall(RemoteCall& call, F&& fn, Args&&... args) {
         call.stage.store(Stage::running, std::memory_order_relaxed);
         if constexpr (with_token)
-            encode(call, call_for<R>(std::move(fn), call.stop->get_token(), std::move(args)...));
+            encode(call,
+                   detail::call_for<R>(std::move(fn), call.stop->get_token(), std::move(args)...));
         else
-            encode(call, call_for<R>(std::move(fn), std::move(args)...));
+            encode(call, detail::call_for<R>(std::move(fn), std::move(args)...));
     }
 
   private:
@@ -113,7 +114,7 @@ EncodedCall encode_call(PoolMemory& memory, ModuleTable& modules, Fn&& fn, Value
         encode_callable(out, fn, modules);
     else
         encode_callable(out, F(std::forward<Fn>(fn)), modules);
-    (encode_as<Args>(out, std::forward<Values>(values)), ...);
+    (detail::encode_as<Args>(out, std::forward<Values>(values)), ...);
     return finish_call(buffer, memory, modules,
                        &call_remotely<typename Plan::Result, Plan::with_token, F, Args...>,
                        Plan::with_token);

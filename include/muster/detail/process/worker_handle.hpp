@@ -107,7 +107,14 @@ struct WorkerHandle {
     /// Ends it and all that it started, at once.
     void kill() noexcept {
         killed = true;
+        end_limit.reset();
         process.kill_group();
+    }
+
+    /// Asks it to end, and gives it so long.
+    void terminate(Clock::duration patience) noexcept {
+        end_limit = deadline_after(patience);
+        process.terminate();
     }
 
     void quit() noexcept {
@@ -277,16 +284,9 @@ struct WorkerHandle {
         wake();  // It may have waited for room.
     }
 
-    /// What it was doing, for a message.
-    [[nodiscard]] const char* stage() const noexcept {
-        switch (page().stage.load(std::memory_order_relaxed)) {
-            case Stage::decoding:
-                return "while it decoded the arguments of";
-            case Stage::encoding:
-                return "while it encoded the result of";
-            default:
-                return "while it ran";
-        }
+    /// What it is doing, or did when it ended.
+    [[nodiscard]] Stage stage() const noexcept {
+        return page().stage.load(std::memory_order_relaxed);
     }
 
     os::ChildProcess process;
@@ -294,6 +294,7 @@ struct WorkerHandle {
     std::atomic<Life> life{Life::starting};
     bool killed = false;  ///< Its death will follow.
     Deadline start_limit;
+    Deadline end_limit;  ///< When it is killed, because it was asked to end.
     std::size_t in_flight = 0;
     std::size_t tasks_given = 0;  ///< Those that were recalled not counted.
     std::size_t most_tasks = (std::numeric_limits<std::size_t>::max)();

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency
+// What map does with its input.
+#include <muster/inline_executor.hpp>
+#include <muster/thread_pool_executor.hpp>
+
+#include <doctest/doctest.h>
+
+#include <cstddef>
+#include <iterator>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace executor_map_input_test {
+
+using muster::InlineExecutor;
+using muster::ThreadPoolExecutor;
+
+/// Numbers whose owner is gone when nobody else can use them either.
+class Owner {
+  public:
+    explicit Owner(std::shared_ptr<bool> alive) : alive_{std::move(alive)} {}
+    Owner(Owner&&) = default;
+    Owner& operator=(Owner&&) = delete;
+    ~Owner() {
+        if (alive_) *alive_ = false;
+    }
+    [[nodiscard]] auto begin() const { return numbers_.begin(); }
+    [[nodiscard]] auto end() const { return numbers_.end(); }
+
+  private:
+    std::shared_ptr<bool> alive_;
+    std::vector<int> numbers_{1, 2, 3, 4, 5, 6, 7, 8};
+};
+
+/// A result that refers to its input's owner to its end.
+struct Result {
+    std::shared_ptr<bool> owner_alive;
+    std::shared_ptr<int> orphans;
+
+    Result(std::shared_ptr<bool> alive, std::shared_ptr<int> count)
+        : owner_alive{std::move(alive)}, orphans{std::move(count)} {}
+    Result(Result&&) = default;
+    Result& operator=(Result&&) = default;
+    ~Result() {
+        if (owner_alive && !*owner_alive) ++*orphans;
+    }
+};
+
+TEST_CASE_TEMPLATE("an input that map keeps outlives the results that are not taken", E,
+                   InlineExecutor, ThreadPoolExecutor) {
+    for (const std::size_t chunksize : {1u, 3u}) {
+        CAPTURE(chunksize);
+        const auto alive = std::make_shared<bool>(true);
+        const auto orphans = std::make_shared<int>(0);
+        E executor;
+        {
+            auto results = executor.map(
+                {.chunksize = chunksize, .buffersize = 6},
+                [=](int) { return Result(alive, orphans); }, Owner(alive));
+            (void)results.begin();
+            executor.wait_idle();
+        }
+        CHECK_FALSE(*alive);
+        CHECK(*orphans == 0);
+    }
+}
+
+/// 0, 1, 2, 3, and then the end of another executor.
+class ShutDownAtFour {
+  public:
+    class iterator {
+      public:
+        using iterator_concept = std::input_iterator_tag;
+        using value_type = int;
+        using difference_type = std::ptrdiff_t;
+
+        int operator*() const { return value_; }
+        iterator& operator++() {
+            if (++value_ == 4) throw muster::ShutdownError("the input has ended");
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator&, std::default_sentinel_t) { return false; }
+
+      private:
+        int value_ = 0;
+    };
+    static iterator begin() { return {}; }
+    static std::default_sentinel_t end() { return {}; }
+};
+
+TEST_CASE_TEMPLATE("what map took before its input was shut down has results", E, InlineExecutor,
+                   ThreadPoolExecutor) {
+    E executor;
+    auto results = executor.map(
+        {.chunksize = 3, .buffersize = 3}, [](int x) { return x; }, ShutDownAtFour{});
+    int next = 0;
+    const auto go_on = [&] {
+        for (const int result : results) CHECK(result == next++);
+    };
+    CHECK_THROWS_AS(go_on(), muster::ShutdownError);
+    CHECK(next == 4);
+}
+
+}  // namespace executor_map_input_test
