@@ -1,5 +1,5 @@
 # cmake -DCOMPILER= -DFLAGS= -DPRECOMPILED= -DINCLUDE= -DSOURCE= -P refused.cmake
-# Succeeds if the compiler refuses SOURCE, saying the words of its first line.
+# Succeeds if the compiler refuses SOURCE in one error, saying the words of its first line.
 cmake_minimum_required(VERSION 3.23)
 
 file(READ ${SOURCE} text)
@@ -17,4 +17,9 @@ endif()
 string(FIND "${errors}" "${words}" found)
 if(found EQUAL -1)
     message(FATAL_ERROR "refused in other words than: ${words}\n${SOURCE}\n${errors}")
+endif()
+string(REGEX MATCHALL "error: " all "${errors}")
+list(LENGTH all count)
+if(NOT count EQUAL 1)
+    message(FATAL_ERROR "refused with ${count} errors instead of one: ${SOURCE}\n${errors}")
 endif()

@@ -152,31 +152,40 @@ class CallTask final : public Task<typename Plan::Result> {
     bool has_work_ = false;
 };
 
+/// Stops the compilation, with one line, for what cannot be called.
 template <typename F, typename... Args>
-constexpr void check_callable() {
-    static_assert(PlanFor<F, Args...>::possible,
+constexpr bool check_callable() {
+    constexpr bool possible = PlanFor<F, Args...>::possible;
+    static_assert(possible,
                   "muster: fn cannot be called with these arguments (decayed, passed as rvalues), "
                   "neither alone nor with a muster::StopToken before them");
+    return possible;
 }
 
 /// Makes the task for `fn(args...)` in this process.
 template <typename F, typename... Args>
 auto make_call(F&& fn, Args&&... args) {
-    check_callable<F, Args...>();
-    using Made = CallTask<PlanFor<F, Args...>, F, Args...>;
-    return Ref<Task<typename Made::Result>>::adopt(
-        new Made(std::forward<F>(fn), std::forward<Args>(args)...));
+    if constexpr (check_callable<F, Args...>()) {
+        using Made = CallTask<PlanFor<F, Args...>, F, Args...>;
+        return Ref<Task<typename Made::Result>>::adopt(
+            new Made(std::forward<F>(fn), std::forward<Args>(args)...));
+    } else {
+        return Ref<Task<void>>();  // Never compiled to the end.
+    }
 }
 
 /// The same with options, which it must be told before it is anybody else's.
 template <typename F, typename... Args>
 auto make_call_with(TaskOptions&& options, F&& fn, Args&&... args) {
-    check_callable<F, Args...>();
-    using Made = CallTask<PlanFor<F, Args...>, F, Args...>;
-    auto* const made = new Made(std::forward<F>(fn), std::forward<Args>(args)...);
-    auto task = Ref<Task<typename Made::Result>>::adopt(made);
-    made->set_options(std::move(options));
-    return task;
+    if constexpr (check_callable<F, Args...>()) {
+        using Made = CallTask<PlanFor<F, Args...>, F, Args...>;
+        auto* const made = new Made(std::forward<F>(fn), std::forward<Args>(args)...);
+        auto task = Ref<Task<typename Made::Result>>::adopt(made);
+        made->set_options(std::move(options));
+        return task;
+    } else {
+        return Ref<Task<void>>();
+    }
 }
 
 }  // namespace muster::detail

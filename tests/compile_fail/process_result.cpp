@@ -1,0 +1,7 @@
+// refused: muster: a raw pointer means nothing in another process
+// SPDX-License-Identifier: MIT
+#include <muster/process_pool_executor.hpp>
+
+void run(muster::ProcessPoolExecutor& pool) {
+    (void)pool.submit([](int) -> const int* { return nullptr; }, 1);
+}
