@@ -289,11 +289,6 @@ TEST_CASE("a text of a megabyte arrives whole, and a zero ends what() here as th
     CHECK(remote_of(zero).what == "before");
 }
 
-TEST_CASE("a standard type that nobody asked for arrives as RemoteError with its name") {
-    CHECK(remote_of(std::future_error(std::future_errc::no_state)) ==
-          Remote{"std::future_error", std::future_error(std::future_errc::no_state).what()});
-}
-
 TEST_CASE(
     "a type whose codec is registered is rebuilt where the codec is known, and else arrives as "
     "RemoteError") {

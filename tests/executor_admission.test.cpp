@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency
+// ctest: concurrency start_methods
 // How every executor takes tasks in, with and without a future, and how it counts them.
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency
+// ctest: concurrency start_methods
 // What every executor promises about one task: how it is called and what its future holds. The rest
 // is in executor_admission.test.cpp, executor_map.test.cpp and executor_shutdown.test.cpp.
 #include <doctest/doctest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency
+// ctest: concurrency start_methods
 // map and for_each, as every executor has them.
 #include <doctest/doctest.h>
 

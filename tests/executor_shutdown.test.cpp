@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency
+// ctest: concurrency start_methods
 // How every executor is waited for, and how it ends.
 #include <doctest/doctest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency
+// ctest: concurrency start_methods
 // What becomes of tasks that may be tried again: TaskOptions::retries and retry_delay. What only
 // those executors promise that share the test's memory is in task_retries_local.test.cpp.
 #include <doctest/doctest.h>

@@ -18,3 +18,6 @@
 #include <muster/version.hpp>
 #include <muster/wait.hpp>
 #include <muster/when.hpp>
+#ifndef MUSTER_SEPARATE_COMPILATION  // There it is compiled once, with src.hpp.
+#include <muster/standard_exceptions.hpp>
+#endif

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <muster/muster.hpp>
+#include <muster/standard_exceptions.hpp>
 
 // What is behind the executors, compiled once for a whole program instead of in each of its files,
 // which then take about half the time. Define MUSTER_SEPARATE_COMPILATION for all files of the

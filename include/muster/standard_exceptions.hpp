@@ -12,9 +12,9 @@
 #include <muster/detail/process/exception_code.hpp>
 #include <muster/detail/process/exception_codec.hpp>
 
-// Include this, in the file that submits, for `std::filesystem::filesystem_error`,
-// `std::future_error` and `std::regex_error` to arrive from a worker process with their own type
-// instead of as `RemoteError`. Their headers are large, so no other header of muster includes them.
+// With this somewhere in a program, `std::filesystem::filesystem_error`, `std::future_error` and
+// `std::regex_error` arrive from a worker process with their own type instead of as `RemoteError`.
+// Their headers are large, so of muster's only muster.hpp includes them.
 
 namespace muster::detail {
 

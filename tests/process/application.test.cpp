@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency timeout=120 start_methods
 // What the application does with signals, children, descriptors and forks of its own.
-#include <muster/process_pool_executor.hpp>
-
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -17,6 +15,7 @@
 #include <vector>
 
 #include "posix/descriptors.hpp"
+#include "support/process_pool.hpp"
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
@@ -24,9 +23,9 @@ namespace process_application_test {
 
 namespace {
 
-using muster::ProcessPoolExecutor;
 using muster::test::children_of;
 using muster::test::open_descriptors;
+using muster::test::ProcessPool;
 using muster::test::Program;
 using muster::test::say;
 using muster::test::TaskGate;
@@ -35,7 +34,7 @@ int own_pid() { return static_cast<int>(::getpid()); }
 
 // What goes well and what crashes, in a pool of this process. Empty if all is as it should be.
 std::string exercise() {
-    ProcessPoolExecutor pool(2);
+    ProcessPool pool(2);
     for (int i = 0; i < 5; ++i) {
         if (pool.submit([](int x) { return 2 * x; }, i).result() != 2 * i) return "a wrong result";
         auto crash = pool.submit([] { ::_exit(3); });
@@ -97,7 +96,7 @@ TEST_CASE("it does not matter what the application does with SIGCHLD") {
 }
 
 TEST_CASE("the application's own children are not reaped") {
-    ProcessPoolExecutor pool(2);
+    ProcessPool pool(2);
     const ::pid_t own = ::fork();
     if (own == 0) ::_exit(5);
     for (int i = 0; i < 5; ++i)
@@ -120,7 +119,7 @@ TEST_CASE("program: descriptors" * doctest::skip()) {
     std::string line;
     try {
         line = exercise();
-        ProcessPoolExecutor pool(1);
+        ProcessPool pool(1);
         const auto seen = pool.submit([] { return open_descriptors(); }).result();
         for (int fd = 0; fd < 3; ++fd)
             if (!seen.contains(fd)) line += " no " + std::to_string(fd);
@@ -166,7 +165,7 @@ TEST_CASE("what a worker's task prints appears on the parent's standard output")
 TEST_CASE("program: prints" * doctest::skip()) {
     std::fputs("from main\n", stdout);  // Buffered, and printed once.
     std::fflush(stdout);
-    ProcessPoolExecutor pool(1);
+    ProcessPool pool(1);
     pool.submit([] { std::fputs("from the worker\n", stdout); }).result();
 }
 
@@ -177,7 +176,7 @@ TEST_CASE("program: Ctrl-C" * doctest::skip()) {
     ::sigaddset(&signals, SIGINT);
     ::sigaddset(&signals, SIGTERM);
     ::sigprocmask(SIG_BLOCK, &signals, nullptr);
-    ProcessPoolExecutor pool(1);
+    ProcessPool pool(1);
     TaskGate gate;
     auto task = pool.submit(
         [](const std::string& path) {
@@ -209,7 +208,7 @@ TEST_CASE("a signal to the program's process group, as Ctrl-C sends it, reaches 
 TEST_CASE("signals of the application are not handled by threads of the pool") {
     static std::atomic<::pid_t> handled_by{0};
     const auto before = ::signal(SIGUSR1, [](int) { handled_by = ::gettid(); });
-    ProcessPoolExecutor pool(1);
+    ProcessPool pool(1);
     auto task = pool.submit(own_pid);
     task.add_done_callback([](const auto&) {});
     pool.wait_idle();

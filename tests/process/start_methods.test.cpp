@@ -172,16 +172,21 @@ TEST_CASE("program: prints of every kind" * doctest::skip()) {
     std::fputs("from main\n", stdout);  // Waits in the buffer: this is a pipe.
     std::cout << "from main's stream\n";
     const std::string method = muster::test::argument_of_program();
-    ProcessPoolExecutor pool(
-        {.max_workers = 1,
-         .start_method = method == "fork" ? StartMethod::fork : StartMethod::forkserver});
-    pool.submit([] { std::fputs("from the worker\n", stdout); }).result();
+    ProcessPoolExecutor pool({.max_workers = 1,
+                              .start_method = method == "fork"         ? StartMethod::fork
+                                              : method == "forkserver" ? StartMethod::forkserver
+                                                                       : StartMethod::spawn});
+    pool.submit([] {
+            std::fputs("from the worker\n", stdout);
+            std::atexit([] { std::fputs("left by exit\n", stdout); });
+        })
+        .result();
     pool.shutdown();
     std::fflush(stdout);
 }
 
-TEST_CASE("nothing is printed twice, and a forked worker runs no exit handlers") {
-    for (const std::string method : {"fork", "forkserver"}) {
+TEST_CASE("nothing is printed twice, and only a forked worker leaves without exit") {
+    for (const std::string method : {"spawn", "fork", "forkserver"}) {
         CAPTURE(method);
         const std::string printed = Program::test_case("prints of every kind", method).rest();
         const auto count = [&](const std::string& line) {
@@ -194,6 +199,7 @@ TEST_CASE("nothing is printed twice, and a forked worker runs no exit handlers")
         CHECK(count("from main\n") == 1);
         CHECK(count("from main's stream\n") == 1);
         CHECK(count("from the worker\n") == 1);
+        CHECK(count("left by exit\n") == (method == "fork" ? 0 : 1));
         CHECK(count("exit handler\n") == 0);
         CHECK(count("destroyed\n") == 0);
     }
