@@ -5,7 +5,9 @@
 //                    [--delete-self] [--rename-self] [--replace-self-by FILE] [--leave-directory]
 #include "worker_library.hpp"
 
-#include <muster/muster.hpp>
+#include <muster/entry_guard.hpp>
+#include <muster/process_pool_executor.hpp>
+#include <muster/thread_pool_executor.hpp>
 
 #include <dlfcn.h>
 #include <unistd.h>
