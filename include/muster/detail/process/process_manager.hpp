@@ -270,7 +270,7 @@ class ProcessManager : public ProcessCore {
             worker.failure = "it was not there within start_timeout";
             end_late(worker);
         }
-        if (expired(worker.end_limit)) worker.kill();
+        if (const std::lock_guard held(mutex_); expired(worker.end_limit)) worker.kill();
         if (death || !worker.lifeline)
             if (const auto status = worker.process.poll_exit(false)) bury(worker, *status);
     }
