@@ -119,7 +119,7 @@ TEST_CASE("program: descriptors" * doctest::skip()) {
     std::string line;
     try {
         line = exercise();
-        ProcessPool pool(1);
+        muster::ProcessPoolExecutor pool(1);  // By spawn: copies have what the original had.
         const auto seen = pool.submit([] { return open_descriptors(); }).result();
         for (int fd = 0; fd < 3; ++fd)
             if (!seen.contains(fd)) line += " no " + std::to_string(fd);
