@@ -248,9 +248,8 @@ struct MapInput {
 template <typename Executor, typename R, typename F, typename Source>
 class ElementMap final : MapInput<Executor, F, Source>, public ElementRun<R> {
   public:
-    ElementMap(Executor& executor, const MapOptions& options, F fn, Source source)
-        : MapInput<Executor, F, Source>{executor, std::move(fn), std::move(source)},
-          ElementRun<R>(options) {}
+    ElementMap(MapInput<Executor, F, Source> input, const MapOptions& options)
+        : MapInput<Executor, F, Source>(std::move(input)), ElementRun<R>(options) {}
 
   private:
     void submit_next() override {
@@ -269,9 +268,9 @@ class ElementMap final : MapInput<Executor, F, Source>, public ElementRun<R> {
 template <typename Executor, typename Chunk, typename R, typename F, typename Source>
 class ChunkMap final : MapInput<Executor, F, Source>, public ChunkRun<R> {
   public:
-    ChunkMap(Executor& executor, const MapOptions& options, F fn, Source source)
-        : MapInput<Executor, F, Source>{executor, std::move(fn), std::move(source)},
-          ChunkRun<R>(options, executor.max_workers()) {}
+    ChunkMap(MapInput<Executor, F, Source> input, const MapOptions& options)
+        : MapInput<Executor, F, Source>(std::move(input)),
+          ChunkRun<R>(options, this->executor.max_workers()) {}
 
   private:
     using Elements = std::vector<typename Source::Element>;
@@ -357,8 +356,10 @@ auto make_map(Executor& executor, const MapOptions& options, F&& fn, Ranges&&...
         throw std::invalid_argument(
             "muster: map's buffersize must be at least 1: nothing could be computed ahead");
     const auto make = [&]<typename Run>(std::type_identity<Run>) {
-        return MapRange<R>(std::make_unique<Run>(executor, options, std::forward<F>(fn),
-                                                 Source(std::forward<Ranges>(ranges)...)));
+        return MapRange<R>(std::make_unique<Run>(
+            MapInput<Executor, Fn, Source>{executor, std::forward<F>(fn),
+                                           Source(std::forward<Ranges>(ranges)...)},
+            options));
     };
     // A task that is asked to stop is one element, so those who take a token travel alone.
     if constexpr (Calls::chunks && !Plan::with_token) {
