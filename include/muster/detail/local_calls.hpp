@@ -64,7 +64,7 @@ class SharedLoop {
     /// with a large one. Empty when nothing is left.
     Piece next_piece() noexcept {
         std::size_t begin = next_.load(std::memory_order_relaxed);
-        std::size_t end = begin;
+        std::size_t end = 0;
         do {
             if (begin >= size_) return {size_, size_};
             end = begin + std::clamp<std::size_t>((size_ - begin) / (8 * workers_), 1, 1024);

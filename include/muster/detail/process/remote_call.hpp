@@ -33,10 +33,10 @@ struct DecodedCall {
     DecodedCall(RemoteCall& call, F&& fn, Args&&... args) {
         call.stage.store(Stage::running, std::memory_order_relaxed);
         if constexpr (with_token)
-            encode(call,
-                   detail::call_for<R>(std::move(fn), call.stop->get_token(), std::move(args)...));
+            encode(call, detail::call_for<R>(std::forward<F>(fn), call.stop->get_token(),
+                                             std::forward<Args>(args)...));
         else
-            encode(call, detail::call_for<R>(std::move(fn), std::move(args)...));
+            encode(call, detail::call_for<R>(std::forward<F>(fn), std::forward<Args>(args)...));
     }
 
   private:

@@ -222,6 +222,7 @@ inline void flush_streams() {
 /// Runs tasks until the parent has no more, and ends the process.
 [[noreturn]] inline void serve_tasks() {
     const WorkerLink& link = own_worker_link();
+    if (!link.page) os::end_process(1);  // No memory.
     // A copy has the name that it had before.
     if (link.page->process_name[0] != '\0') os::set_process_name(link.page->process_name.data());
     // Never destroyed: destructors that run at exit may still be asked about the worker, and the
@@ -256,6 +257,7 @@ inline void flush_streams() {
 /// Serves the parent and ends the process.
 [[noreturn]] inline void serve_parent() {
     const WorkerLink& link = own_worker_link();
+    if (!link.page) os::end_process(1);  // No memory.
     link.page->guard_passed.store(1, std::memory_order_seq_cst);
     os::allow_background_output();
     if (!same_program(*link.page)) {
