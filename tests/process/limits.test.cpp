@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -186,7 +187,7 @@ TEST_CASE("a task is tried again after an exception, a crash and a time-out") {
     ProcessPoolExecutor pool(2);
     const Attempts attempts;
     auto task = pool.submit(
-        {.timeout = 200ms, .retries = 3, .retry_delay = 1ms},
+        {.timeout = 1s, .retries = 3, .retry_delay = 1ms},
         [](const std::string& path) {
             const int attempt = Attempts::next(path);
             if (attempt == 1) throw std::runtime_error("the first");
@@ -203,6 +204,7 @@ TEST_CASE("a task is tried again after an exception, a crash and a time-out") {
     CHECK(stats.retried == 3);
     CHECK(stats.completed == 1);
     CHECK(stats.failed == 0);
+    CHECK(stats.crashed == 0);
     CHECK(stats.timed_out == 0);
 }
 
@@ -217,6 +219,22 @@ TEST_CASE("the last attempt's error is the task's") {
         attempts.path());
     CHECK_THROWS_WITH_AS(task.result(), "attempt 3", std::out_of_range);
     CHECK(attempts.made() == 3);
+}
+
+TEST_CASE("a task whose attempts all crash is counted once") {
+    ProcessPoolExecutor pool(1);
+    auto task = pool.submit({.retries = 2}, [] { ::raise(SIGKILL); });
+    CHECK_THROWS_AS(task.result(), muster::WorkerCrashed);
+    pool.wait_idle();
+    const auto stats = pool.stats();
+    CHECK(stats.retried == 2);
+    CHECK(stats.crashed == 1);
+    CHECK(stats.failed == 1);
+}
+
+TEST_CASE("workers may be given all the time they want to start") {
+    ProcessPoolExecutor pool({.max_workers = 1, .start_timeout = std::nullopt});
+    CHECK(pool.submit(own_pid).result() != own_pid());
 }
 
 TEST_CASE("a task that waits for its next attempt can be cancelled") {
