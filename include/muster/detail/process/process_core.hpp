@@ -112,7 +112,9 @@ class ProcessCore : public RemoteOwner {
     [[nodiscard]] bool begun(const RemoteTask& task) const noexcept override {
         if (inherited()) return false;
         const std::lock_guard held(mutex_);
-        return task.place == RemoteTask::Place::handed_out && task.worker->begun(task.number);
+        // Nowhere is what an attempt was until its outcome is read: it may get another, or end.
+        return task.place == RemoteTask::Place::nowhere ||
+               (task.place == RemoteTask::Place::handed_out && task.worker->begun(task.number));
     }
 
     /// Who decodes results must wait for nothing that other results bring, such as room.
