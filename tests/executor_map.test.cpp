@@ -356,6 +356,7 @@ TEST_CASE_TEMPLATE("for_each takes plain functions, const callables and endings 
     pool.for_each(twice, std::list{1, 2, 3});
     pool.for_each(twice, Counting{.size = 10});
     pool.for_each([](bool) {}, std::vector<bool>{true, false});  // Its elements are no objects.
+    pool.for_each([](muster::StopToken, const int& x) { return twice(x); }, std::vector{1, 2, 3});
     CHECK(pool.stats().failed == 0);
 }
 

@@ -20,6 +20,7 @@ namespace {
 
 using muster::Future;
 using muster::StopToken;
+using muster::test::await_delay;
 using muster::test::message_of;
 using muster::test::succeed_at;
 using muster::test::TaskGate;
@@ -168,7 +169,7 @@ TEST_CASE_TEMPLATE("a task can be cancelled during the delay", E, EVERY_POOL) {
     E pool(1);
     const Tries tries;
     auto task = pool.submit({.retries = 1, .retry_delay = 24h}, succeed_at, tries.path(), 2);
-    while (tries.count() == 0 || task.running()) std::this_thread::yield();
+    await_delay(task, tries);
 
     CHECK(pool.stats().pending == 1);
     CHECK(task.cancel());
@@ -200,7 +201,7 @@ TEST_CASE_TEMPLATE("cancel_futures cancels the further attempts", E, EVERY_POOL)
     const Tries running;
     TaskGate gate;
     auto delayed = pool.submit({.retries = 1, .retry_delay = 24h}, succeed_at, tries.path(), 2);
-    while (tries.count() == 0 || delayed.running()) std::this_thread::yield();
+    await_delay(delayed, tries);
     auto fails = pool.submit(
         {.retries = 1, .retry_delay = 24h},
         [](const std::string& path, const std::string& held) {
@@ -248,7 +249,7 @@ TEST_CASE_TEMPLATE("a request to stop during the delay settles the future", E, E
     E pool(1);
     const Tries tries;
     auto task = pool.submit({.retries = 1, .retry_delay = 24h}, succeed_at, tries.path(), 2);
-    while (tries.count() == 0 || task.running()) std::this_thread::yield();
+    await_delay(task, tries);
 
     CHECK(task.request_stop());
 

@@ -31,6 +31,7 @@ namespace {
 using muster::Future;
 using muster::StopToken;
 using muster::ThreadPoolExecutor;
+using muster::test::await_delay;
 using muster::test::Event;
 using muster::test::succeed_at;
 using muster::test::Tries;
@@ -143,7 +144,7 @@ TEST_CASE("cancelling or stopping a task ends a delay that its thread waits for"
         ThreadPerTask pool;
         const Tries tries;
         auto task = pool.submit({.retries = 2, .retry_delay = 24h}, succeed_at, tries.path(), 3);
-        while (tries.count() == 0 || task.running()) std::this_thread::yield();
+        await_delay(task, tries);
 
         CHECK((stops ? task.request_stop() : task.cancel()));
 

@@ -144,12 +144,18 @@ class ExecutorInterface {
                                        std::forward<Ranges>(ranges)...);
     }
 
-    /// Calls `fn` for each element and waits for all.
+    /// Calls `fn` for each element, which it cannot change, and waits for all.
     ///
     /// **Throws**: the first exception in the order of the input; what has not begun is then left out.
     template <typename F, std::ranges::input_range Range>
     void for_each(F&& fn, Range&& range) {
-        Calls::for_each(self(), std::forward<F>(fn), std::forward<Range>(range));
+        using Element = std::ranges::range_value_t<Range>;
+        constexpr bool possible = detail::CallPlan<std::decay_t<F>, const Element&>::possible;
+        static_assert(possible,
+                      "muster: for_each's fn cannot be called with a const element of the range, "
+                      "neither alone nor with a muster::StopToken before it");
+        if constexpr (possible)
+            Calls::for_each(self(), std::forward<F>(fn), std::forward<Range>(range));
     }
 
     /// Waits until no task is pending or running and the callbacks of all have run. From inside a

@@ -9,7 +9,8 @@
 namespace muster {
 
 /// What an executor has done so far. Each task counts once: as pending, running, completed, failed,
-/// cancelled or timed out. Exact after `wait_idle()`, close to it while tasks run.
+/// cancelled or timed out. Exact after `wait_idle()`, close to it while tasks run. Where `map` and
+/// `for_each` run several elements in one go, on threads, that is one task.
 ///
 ///     pool.wait_idle();
 ///     std::cout << pool.stats().completed << " done, " << pool.stats().failed << " failed\n";

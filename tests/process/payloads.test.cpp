@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency timeout=120 start_methods
 // Large arguments and results, and many of them.
+#include <muster/entry_guard.hpp>
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>
@@ -65,6 +66,21 @@ std::size_t resident_memory() {
         }
     return 0;
 }
+
+// Its decoder waits in the parent until the gate is open.
+struct SlowToRead {
+    std::string gate;
+
+    template <typename Archive>
+    void save(Archive& ar) const {
+        ar(gate);
+    }
+    template <typename Archive>
+    void load(Archive& ar) {
+        ar(gate);
+        if (!muster::in_worker()) TaskGate::pass(gate, 'r');
+    }
+};
 
 }  // namespace
 
@@ -201,6 +217,21 @@ TEST_CASE("move-only arguments and results, and function objects with data") {
     CHECK(pool.submit(Scale{5}, 8).result() == 40);
     CHECK(pool.submit([](std::string s) { return s + "!"; }, "literal").result() == "literal!");
     CHECK(pool.submit(&std::string::size, std::string("four")).result() == 4);
+}
+
+TEST_CASE("a task is running until its result is read") {
+    ProcessPoolExecutor pool(1);
+    TaskGate gate;
+
+    auto task = pool.submit([](const std::string& path) { return SlowToRead{path}; }, gate.path());
+
+    CHECK(gate.arrival() == 'r');
+    CHECK(task.running());
+    CHECK_FALSE(task.done());
+    CHECK_FALSE(task.cancel());
+    gate.open();
+    CHECK(task.result().gate == gate.path());
+    CHECK_FALSE(task.running());
 }
 
 }  // namespace process_payloads_test

@@ -58,6 +58,11 @@ inline int until_stopped_before(StopToken stop, const std::string& path, int wan
     return stop.stop_requested() ? -number : number;
 }
 
+/// Waits until the first attempt at a task has failed, and the delay before the next has begun.
+inline void await_delay(const Future<int>& task, const Tries& tries) {
+    while (!task.done() && (tries.count() == 0 || task.running())) std::this_thread::yield();
+}
+
 inline std::string message_of(const Future<int>& task) {
     try {
         return std::to_string(task.result());

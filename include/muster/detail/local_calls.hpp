@@ -173,7 +173,9 @@ struct LocalCalls {
 
     template <typename Executor, typename F, typename Range>
     static void for_each(Executor& executor, F&& fn, Range&& range) {
-        if constexpr (std::ranges::random_access_range<Range> && std::ranges::sized_range<Range>) {
+        using Element = const std::ranges::range_value_t<Range>&;
+        if constexpr (std::ranges::random_access_range<Range> && std::ranges::sized_range<Range> &&
+                      CalledAlone<std::decay_t<F>&, Element>) {
             std::decay_t<F> kept(std::forward<F>(fn));  // A function becomes a pointer to it.
             SharedLoopOf<std::decay_t<F>, Range> loop(kept, range, executor.max_workers());
             loop.run(executor);
