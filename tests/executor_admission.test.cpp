@@ -2,7 +2,9 @@
 // ctest: concurrency start_methods
 // How every executor takes tasks in, with and without a future, and how it counts them.
 #include <doctest/doctest.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <exception>
 #include <mutex>
@@ -15,6 +17,7 @@
 
 #include "support/event.hpp"
 #include "support/executors.hpp"
+#include "support/program.hpp"
 #include "support/task_gate.hpp"
 
 namespace executor_admission_test {
@@ -96,10 +99,37 @@ TEST_CASE_TEMPLATE("post runs without a future", E, EVERY_EXECUTOR) {
 
     pool.post(TaskGate::arrive, gate.path(), 'a');
     pool.post({.name = "posted"}, TaskGate::arrive, gate.path(), 'b');
+    pool.post(
+        [](muster::StopToken stop, const std::string& path) {
+            TaskGate::arrive(path, stop.stop_requested() ? 's' : 'c');
+        },
+        gate.path());
     pool.wait_idle();
 
-    CHECK(gate.arrived().size() == 2);
-    CHECK(pool.stats().completed == 2);
+    std::string arrived = gate.arrived();
+    std::sort(arrived.begin(), arrived.end());
+    CHECK(arrived == "abc");
+    CHECK(pool.stats().completed == 3);
+}
+
+TEST_CASE("program: posts what throws" * doctest::skip()) {
+    ::dup2(STDOUT_FILENO, STDERR_FILENO);
+    const auto post = [](auto&& pool) {
+        pool.post(throws, 7);
+        pool.wait_idle();
+    };
+    const std::string kind = muster::test::argument_of_program();
+    if (kind == "inline") post(muster::InlineExecutor());
+    if (kind == "threads") post(muster::ThreadPoolExecutor(1));
+    if (kind == "processes") post(muster::test::ProcessPool(1));
+}
+
+TEST_CASE("without on_error what a posted task throws is a line on stderr") {
+    for (const std::string kind : {"inline", "threads", "processes"}) {
+        CAPTURE(kind);
+        CHECK(muster::test::Program::test_case("posts what throws", kind).rest() ==
+              "muster: unhandled exception in a posted task or callback: no element 7\n");
+    }
 }
 
 TEST_CASE_TEMPLATE("what a posted task throws goes to on_error", E, EVERY_POOL) {

@@ -54,6 +54,14 @@ struct WantsNoToken {
     std::string operator()(const muster::StopToken&, int) const { return "with a token"; }
 };
 
+// Tasks and callbacks refer to their executor: it stays where it is.
+template <typename E>
+constexpr bool stays = !std::is_copy_constructible_v<E> && !std::is_move_constructible_v<E> &&
+                       !std::is_copy_assignable_v<E> && !std::is_move_assignable_v<E>;
+static_assert(stays<muster::InlineExecutor>);
+static_assert(stays<muster::ThreadPoolExecutor>);
+static_assert(stays<muster::ProcessPoolExecutor>);
+
 }  // namespace
 
 TEST_CASE_TEMPLATE("submit calls functions, lambdas and function objects", E, EVERY_EXECUTOR) {

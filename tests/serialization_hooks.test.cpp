@@ -192,6 +192,16 @@ struct Holder {
     std::string text;
 };
 
+// A pointer to it points to nothing else, so it may travel although it is polymorphic.
+struct Last final {
+    int value = 0;
+    virtual ~Last() = default;
+    template <class Archive>
+    void serialize(Archive& ar) {
+        ar(value);
+    }
+};
+
 }  // namespace hooks
 
 namespace serialization_hooks_test {
@@ -226,6 +236,14 @@ TEST_CASE("a class says how it is written by a pair of save and load") {
 
 TEST_CASE("a hook and the default constructor may be private") {
     CHECK(round_trip(hooks::Private::make(9)).value() == 9);
+}
+
+TEST_CASE("a pointer to what is polymorphic, but final, carries its value") {
+    auto unique = std::make_unique<hooks::Last>();
+    unique->value = 3;
+    const auto bytes = muster::serialize(unique);
+    CHECK(muster::deserialize<std::unique_ptr<hooks::Last>>(bytes)->value == 3);
+    CHECK(muster::deserialize<std::shared_ptr<hooks::Last>>(bytes)->value == 3);
 }
 
 TEST_CASE("a hook wins over what the type looks like") {

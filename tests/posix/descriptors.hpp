@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <iostream>
 #include <set>
 #include <string>
 #include <utility>
@@ -33,6 +34,7 @@ inline std::set<int> open_descriptors(const std::string& process = "self") {
 class StandardStreamsClosed {
   public:
     StandardStreamsClosed() {
+        std::cout.flush();  // What waits could not be written, nor anything after it.
         for (int fd = 0; fd < 3; ++fd) {
             copies_.push_back(::fcntl(fd, F_DUPFD_CLOEXEC, 200));
             ::close(fd);

@@ -83,9 +83,11 @@ TEST_CASE("a copy of the program may be named as the one to start") {
 
 TEST_CASE("a worker of another build is refused before any task runs") {
     const std::string path = std::string(TEST_PROGRAMS) + "/other_build";
-    ProcessPoolExecutor pool({.max_workers = 1, .executable = path});
-    const std::string message = message_of(pool.submit([] { return 1; }));
-    CHECK_MESSAGE(message.find(path + " is another build") != std::string::npos, message);
+    for (const auto method : {muster::StartMethod::spawn, muster::StartMethod::forkserver}) {
+        ProcessPoolExecutor pool({.max_workers = 1, .start_method = method, .executable = path});
+        const std::string message = message_of(pool.submit([] { return 1; }));
+        CHECK_MESSAGE(message.find(path + " is another build") != std::string::npos, message);
+    }
 }
 
 }  // namespace process_executable_test

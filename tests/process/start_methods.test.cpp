@@ -12,6 +12,7 @@
 #include <iostream>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "posix/descriptors.hpp"
@@ -26,6 +27,7 @@ using muster::ProcessPoolExecutor;
 using muster::StartMethod;
 using muster::test::children_of;
 using muster::test::Program;
+using muster::test::TaskGate;
 
 constexpr StartMethod every_method[] = {StartMethod::spawn, StartMethod::fork,
                                         StartMethod::forkserver};
@@ -64,6 +66,27 @@ TEST_CASE("a fork's workers see the memory as it was when the pool was made, lat
     value = 1;
 }
 
+TEST_CASE("workers that a resize adds to a fork's pool see that memory too") {
+    value = 3;
+    ProcessPoolExecutor pool({.max_workers = 1, .start_method = StartMethod::fork});
+    value = 4;
+    CHECK(pool.submit(seen_value).result() == 3);
+    pool.resize(2);
+    TaskGate gate;
+    const auto held = [](const std::string& path) {
+        TaskGate::pass(path, 'x');
+        return std::pair(own_pid(), seen_value());
+    };
+    auto first = pool.submit(held, gate.path());
+    auto second = pool.submit(held, gate.path());
+    for (int i = 0; i < 2; ++i) CHECK(gate.arrival() == 'x');  // Both run: there are two workers.
+    gate.open();
+    CHECK(first.result().first != second.result().first);
+    CHECK(first.result().second == 3);
+    CHECK(second.result().second == 3);
+    value = 1;
+}
+
 TEST_CASE("workers of every start method know that they are, and have a group and no input") {
     for (const StartMethod method : every_method) {
         CAPTURE(static_cast<int>(method));
@@ -79,12 +102,14 @@ TEST_CASE("an end's exit code and signal are told for every start method") {
     for (const StartMethod method : every_method) {
         CAPTURE(static_cast<int>(method));
         ProcessPoolExecutor pool({.max_workers = 1, .start_method = method});
-        try {
-            pool.submit([] { std::exit(3); }).result();
-            FAIL("no error");
-        } catch (const muster::WorkerCrashed& error) {
-            CHECK(error.exit_code() == 3);
-            CHECK_FALSE(error.signal().has_value());
+        for (const int code : {3, 0}) {
+            try {
+                pool.submit([](int given) { std::exit(given); }, code).result();
+                FAIL("no error");
+            } catch (const muster::WorkerCrashed& error) {
+                CHECK(error.exit_code() == code);
+                CHECK_FALSE(error.signal().has_value());
+            }
         }
         try {
             pool.submit([] { ::raise(SIGSEGV); }).result();
@@ -155,8 +180,8 @@ TEST_CASE("the process that is copied may die: what was forked cannot be forked 
 TEST_CASE("require_single_thread refuses to fork a program with threads") {
     const muster::ProcessPoolOptions careful{
         .max_workers = 1, .start_method = StartMethod::fork, .require_single_thread = true};
-    muster::test::TaskGate gate;
-    std::thread other([&] { muster::test::TaskGate::pass(gate.path(), 'a'); });
+    TaskGate gate;
+    std::thread other([&] { TaskGate::pass(gate.path(), 'a'); });
     (void)gate.arrival();
     CHECK_THROWS_AS(ProcessPoolExecutor(muster::ProcessPoolOptions(careful)),
                     muster::InvalidStateError);

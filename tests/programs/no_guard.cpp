@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A program that forgot the guard. Each start of it adds a line to the file that is its second
-// argument; the first one says what its main does: "pool", "run", "return", "fail", or
-// "ignore", which is to return in a program that ignores SIGCHLD. With "closed" it has the guard, but
-// workers close what they inherit before they know that they are any.
+// argument; the first one says what its main does: "pool", "run", "return", "fail", "ignore", which
+// is to return in a program that ignores SIGCHLD, or "forkserver", which is to run on in a process
+// that is to be copied. With "closed" it has the guard, but workers close what they inherit before
+// they know that they are any.
 #include <muster/entry_guard.hpp>
 #include <muster/process_pool_executor.hpp>
 
@@ -26,16 +27,20 @@ int main(int, char** argv) {
     const int starts = ::open(argv[2], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     (void)!::write(starts, muster::in_worker() ? "worker\n" : "parent\n", 7);
     if (std::strcmp(argv[1], "closed") == 0) muster::entry_guard();
+    const auto is = [what = argv[1]](const char* word) { return std::strcmp(what, word) == 0; };
     if (muster::in_worker()) {
-        if (std::strcmp(argv[1], "run") == 0)
+        if (is("run") || is("forkserver"))
             for (;;) ::pause();
-        if (std::strcmp(argv[1], "return") == 0 || std::strcmp(argv[1], "ignore") == 0) return 0;
-        if (std::strcmp(argv[1], "fail") == 0) return 3;
+        if (is("return") || is("ignore")) return 0;
+        if (is("fail")) return 3;
     }
-    if (std::strcmp(argv[1], "ignore") == 0) std::signal(SIGCHLD, SIG_IGN);
+    if (is("ignore")) std::signal(SIGCHLD, SIG_IGN);
     const auto begun = Clock::now();
-    muster::ProcessPoolExecutor pool(
-        {.max_workers = 3, .start_timeout = std::chrono::milliseconds(500)});
+    muster::ProcessPoolExecutor pool({.max_workers = 3,
+                                      .start_method = is("forkserver")
+                                                          ? muster::StartMethod::forkserver
+                                                          : muster::StartMethod::spawn,
+                                      .start_timeout = std::chrono::seconds(2)});
     auto first = pool.submit([] { return 1; });
     auto second = pool.submit([] { return 2; });
     for (const auto& future : {first, second}) {
@@ -47,5 +52,5 @@ int main(int, char** argv) {
             std::printf("another error: %s\n", error.what());
         }
     }
-    std::puts(Clock::now() - begun < std::chrono::seconds(8) ? "quickly" : "slowly");
+    std::puts(Clock::now() - begun < std::chrono::seconds(20) ? "quickly" : "slowly");
 }

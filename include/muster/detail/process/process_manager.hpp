@@ -368,15 +368,16 @@ class ProcessManager : public ProcessCore {
         }
         if (life != Life::starting || over) return;
         guard_seen_ = guard_seen_ || worker.past_guard();
-        if (status.exit_code && !guard_seen_)
-            guard_missed();  // Its main has ended, or another program's.
+        // Without a signal its main has ended, or another program's. (Where nobody is told how
+        // children end that is the likeliest.)
+        if (!status.signal && !guard_seen_)
+            guard_missed();
         else if (++failures_ >= most_failures)
             cannot_go_on(status, worker.failure);
     }
 
     /// Workers that cannot start, several times in a row, break the pool.
     void cannot_go_on(const os::ExitStatus& status, const std::string& failure) {
-        if (!status.signal && !guard_seen_) return guard_missed();
         break_pool(
             [end = describe_end(status), why = failure.empty() ? "" : ", because " + failure] {
                 return std::make_exception_ptr(BrokenProcessPool(
@@ -392,7 +393,8 @@ class ProcessManager : public ProcessCore {
     // Of the thread that manages.
     os::Watch watch_;
     unsigned failures_ = 0;
-    bool guard_seen_ = options_.start_method == StartMethod::fork;  // Some worker was past it.
+    // Some worker was past it. What is copied always is.
+    bool guard_seen_ = options_.start_method != StartMethod::spawn;
 };
 
 }  // namespace muster::detail
