@@ -141,11 +141,11 @@ TEST_CASE("the TimeoutError says how many futures are unfinished") {
 TEST_CASE("the time limit counts from the call, not from the first look") {
     Promise<int> never;
     const auto begin = std::chrono::steady_clock::now();
-    auto range = as_completed(Futures{never.get_future()}, 300ms);
-    std::this_thread::sleep_until(begin + 300ms);
+    auto range = as_completed(Futures{never.get_future()}, 2s);
+    std::this_thread::sleep_until(begin + 2s);
     const auto looked = std::chrono::steady_clock::now();
     CHECK_THROWS_AS((void)range.begin(), TimeoutError);
-    CHECK(std::chrono::steady_clock::now() - looked < 300ms);
+    CHECK(std::chrono::steady_clock::now() - looked < 2s);
 }
 
 TEST_CASE("a limit without a practical end is none") {

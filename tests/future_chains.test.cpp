@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: alone timeout=120
+// ctest: alone
 #include <doctest/doctest.h>
 
 #include <atomic>

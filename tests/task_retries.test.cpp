@@ -121,14 +121,15 @@ TEST_CASE_TEMPLATE("an attempt that runs past its time limit is tried again", E,
     const Tries tries;
 
     auto task =
-        pool.submit({.timeout = 500ms, .retries = 2}, until_stopped_before, tries.path(), 2);
+        pool.submit({.timeout = 500ms, .retries = 20}, until_stopped_before, tries.path(), 2);
 
-    CHECK(task.result() == 2);  // Its token is a fresh one.
+    const int last = task.result();  // The second, unless the machine is very slow.
+    CHECK(last >= 2);                // Its token is a fresh one: else this is negative.
     pool.wait_idle();
-    CHECK(tries.count() == 2);
+    CHECK(tries.count() == last);
     CHECK(pool.stats().completed == 1);
     CHECK(pool.stats().timed_out == 0);
-    CHECK(pool.stats().retried == 1);
+    CHECK(pool.stats().retried >= static_cast<std::size_t>(last - 1));
 }
 
 TEST_CASE_TEMPLATE("when all attempts have run past their limit the future holds TaskTimeout", E,
@@ -153,15 +154,16 @@ TEST_CASE_TEMPLATE("other tasks run during the delay, and wait_idle waits for it
     E pool(1);
     const Tries tries;
 
-    auto task = pool.submit({.retries = 1, .retry_delay = 50ms}, succeed_at, tries.path(), 2);
+    auto task = pool.submit({.retries = 1, .retry_delay = 24h}, succeed_at, tries.path(), 2);
     auto behind = pool.submit([](const std::string& path) { return Tries::next(path); },
                               tries.path() + "behind");
 
     CHECK(behind.result() == 1);
+    await_delay(task, tries);
     CHECK_FALSE(task.done());
+    CHECK_FALSE(pool.wait_idle_for(50ms));
+    CHECK(task.cancel());
     pool.wait_idle();
-    CHECK(task.done());
-    CHECK(task.result() == 2);
     std::filesystem::remove(tries.path() + "behind");
 }
 

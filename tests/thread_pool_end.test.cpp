@@ -243,7 +243,7 @@ TEST_CASE("program: local" * doctest::skip()) {
 }
 
 TEST_CASE("program: inside" * doctest::skip()) {
-    ThreadPoolExecutor pool(2);
+    ThreadPoolExecutor pool(4);  // The three tasks stay until the end.
     submit_three(pool);
     pool.submit({.priority = 1}, [] { std::exit(8); }).wait();
     Event().wait();

@@ -242,7 +242,7 @@ TEST_CASE("workers start side by side, however long their initializers take") {
     ThreadPoolExecutor pool({.max_workers = 3, .initializer = [&] { all.arrive_and_wait(); }});
     std::vector<muster::Future<void>> tasks;
     for (int i = 0; i < 3; ++i) tasks.push_back(pool.submit([] {}));
-    for (const auto& task : tasks) CHECK(task.wait_for(60s));
+    for (const auto& task : tasks) CHECK(task.wait_for(200s));
 }
 
 TEST_CASE("initializer arguments are kept as submit keeps them") {

@@ -280,7 +280,7 @@ TEST_CASE("one worker runs the end of a chain that begins in another pool") {
         ThreadPoolExecutor pool(1);
         const Event waits;
         const auto outcome = pool.submit([&] {
-            const auto link = other.submit([waits] { return waits.wait_for(60s) ? 1 : 0; })
+            const auto link = other.submit([waits] { return waits.wait_for(200s) ? 1 : 0; })
                                   .then(pool, [](int x) { return x + 1; })
                                   .then([](int x) { return x + 1; });
             waits.set();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120
+// ctest: concurrency
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=240 start_methods
+// ctest: concurrency start_methods
 // CPython's test_concurrent_futures/test_deadlock.py, and loky's cases of crashes: whatever goes
 // wrong at whatever stage, each future gets its error, and the pool goes on. The names in brackets
 // are the cases' names there.

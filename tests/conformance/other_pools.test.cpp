@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120 start_methods
+// ctest: concurrency start_methods
 // Cases of loky, mpire, mpi4py and deadpool that Python's own pools have nothing of: resizing,
 // bounds, statistics. The names in brackets are the cases' names there.
 #include <muster/wait.hpp>

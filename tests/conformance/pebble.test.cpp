@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120 start_methods
+// ctest: concurrency start_methods
 // Cases of pebble, loky and deadpool that Python's own pools have nothing of: time limits, killing,
 // workers within workers. The names in brackets are the cases' names there.
 #include <muster/exception.hpp>
@@ -159,14 +159,14 @@ TEST_CASE(
     CHECK_THROWS_AS((void)late.result(), muster::TaskTimeout);
 
     auto killed = pool.submit(ignore_sigterm, gate.path());
-    while (!killed.running()) std::this_thread::yield();
+    while (!killed.running() && !killed.done()) std::this_thread::yield();
     CHECK(killed.kill());
     REQUIRE(killed.wait_for(patience));
     CHECK(killed.cancelled());
     CHECK(pool.submit(triple, 1).result() == 3);
 
     auto terminated = pool.submit(ignore_sigterm, gate.path());
-    while (!terminated.running()) std::this_thread::yield();
+    while (!terminated.running() && !terminated.done()) std::this_thread::yield();
     pool.terminate_workers();
     REQUIRE(terminated.wait_for(patience));
     CHECK_THROWS_AS((void)terminated.result(), muster::WorkerCrashed);

@@ -3,7 +3,7 @@ set(prefix ${CMAKE_CURRENT_BINARY_DIR}/consume/installed)
 
 add_test(NAME consume.install COMMAND ${CMAKE_COMMAND} --install ${PROJECT_BINARY_DIR}
          --prefix ${prefix} --component muster_Development)
-set_tests_properties(consume.install PROPERTIES FIXTURES_SETUP installed_muster TIMEOUT 60)
+set_tests_properties(consume.install PROPERTIES FIXTURES_SETUP installed_muster TIMEOUT 300)
 
 function(add_consume_test name)
     add_test(NAME consume.${name} COMMAND ${CMAKE_CTEST_COMMAND}
@@ -11,7 +11,7 @@ function(add_consume_test name)
              --build-generator ${CMAKE_GENERATOR}
              --build-options -DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER} ${ARGN}
              --test-command consume)
-    set_tests_properties(consume.${name} PROPERTIES TIMEOUT 180)
+    set_tests_properties(consume.${name} PROPERTIES TIMEOUT 900)
 endfunction()
 
 add_consume_test(find_package -DCMAKE_PREFIX_PATH=${prefix})

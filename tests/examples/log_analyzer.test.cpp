@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The log analyzer as its users run it, on small files.
-// ctest: timeout=120
 #include <doctest/doctest.h>
 
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <sstream>
 #include <string>
@@ -38,7 +41,7 @@ struct Outcome {
 /// Runs the program; its arguments are words for the shell.
 Outcome run(const TemporaryFolder& folder, const std::string& arguments) {
     const std::string command =
-        "'" LOG_ANALYZER_PATH "' " + arguments + " 2>'" + folder.path("stderr") + "'";
+        "'" LOG_ANALYZER_PATH "' 2>'" + folder.path("stderr") + "' " + arguments;
     FILE* pipe = ::popen(command.c_str(), "r");
     REQUIRE(pipe != nullptr);
     std::string out;
@@ -88,6 +91,33 @@ TEST_CASE("the report goes to standard output, and a pipe sees no progress bar")
     CHECK(outcome.out.find("8 lines, 1 malformed\n") != std::string::npos);
     CHECK(outcome.out.find('\r') == std::string::npos);
     CHECK(outcome.err == "");
+}
+
+TEST_CASE("a terminal sees a progress bar, which is wiped at the end") {
+    const TemporaryFolder folder;
+    const int screen = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    REQUIRE(screen != -1);
+    REQUIRE(::grantpt(screen) == 0);
+    REQUIRE(::unlockpt(screen) == 0);
+    const std::string terminal = ::ptsname(screen);
+    // Open here too, so that what was written is still there when the program has ended.
+    const int kept = ::open(terminal.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+
+    CHECK(
+        run(folder, folder.file("access.log", odd_log()) + " --chunk 64 2>" + terminal).exit_code ==
+        0);
+
+    std::string shown;
+    ::pollfd more{screen, POLLIN, 0};
+    char c = 0;
+    while (!shown.ends_with("\033[K") && ::poll(&more, 1, 200'000) == 1 &&
+           ::read(screen, &c, 1) == 1)
+        shown += c;
+    CHECK(shown.starts_with("\r["));
+    CHECK(shown.find("\r[" + std::string(50, '#') + "] 100 %") != std::string::npos);
+    CHECK(shown.ends_with("\r\033[K"));
+    ::close(kept);
+    ::close(screen);
 }
 
 TEST_CASE("what can't be done is one line on standard error and exit code 2") {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120 start_methods
+// ctest: concurrency start_methods
 // What the application does with signals, children, descriptors and forks of its own.
 #include <doctest/doctest.h>
 #include <fcntl.h>

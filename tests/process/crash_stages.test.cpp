@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120 start_methods
+// ctest: concurrency start_methods
 // Everything that can go wrong, at every stage of a task's way, costs one future at most.
 #include <muster/process_pool_executor.hpp>
 
@@ -59,7 +59,7 @@ struct Neighbours {
     }
     void check() {
         for (int i = 0; i < 4; ++i) {
-            REQUIRE(futures[static_cast<std::size_t>(i)].wait_for(20s));
+            REQUIRE(futures[static_cast<std::size_t>(i)].wait_for(200s));
             CHECK(futures[static_cast<std::size_t>(i)].result() == 3 * i);
         }
     }
@@ -85,7 +85,7 @@ TEST_CASE("a worker's death at any stage costs the future of that task alone, an
                     pool.submit({.name = "bomb"}, muster::test::carry, Bomb{where.stage, loss.way});
                 Neighbours after(pool);
 
-                REQUIRE(future.wait_for(20s));
+                REQUIRE(future.wait_for(200s));
                 try {
                     (void)future.result();
                     FAIL("the future has a result");
@@ -119,7 +119,7 @@ TEST_CASE("an exception at any stage comes with its type, and the worker lives o
         Neighbours before(pool);
         auto future = pool.submit(muster::test::carry, Bomb{stage, Way::exception});
         Neighbours after(pool);
-        REQUIRE(future.wait_for(20s));
+        REQUIRE(future.wait_for(200s));
         CHECK_THROWS_WITH_AS((void)future.result(), "the bomb went off", std::out_of_range);
         before.check();
         after.check();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: alone concurrency timeout=120
+// ctest: alone concurrency
 // Programs without the guard, global pools, and which side of the guard one is on.
 #include <muster/process_pool_executor.hpp>
 

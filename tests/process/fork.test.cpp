@@ -33,7 +33,7 @@ int in_copy(const std::function<int()>& child) {
     std::fflush(nullptr);
     const ::pid_t pid = ::fork();
     if (pid == 0) {
-        ::alarm(30);
+        ::alarm(200);
         int code = 99;
         try {
             code = child();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120 start_methods
+// ctest: concurrency start_methods
 // No worker outlives its parent, however the parent ends.
 #include <muster/process_pool_executor.hpp>
 
@@ -40,15 +40,18 @@ void say_workers(const ProcessPoolExecutor& pool) {
 }
 
 void use_two_workers(ProcessPoolExecutor& pool, bool for_ever) {
-    const TaskGate gate;
+    TaskGate gate;
     for (int i = 0; i < 2; ++i)
         pool.post(
             [](const std::string& path, bool go_on) {
                 TaskGate::arrive(path, 'a');
                 if (go_on) loop_for_ever();
+                TaskGate::wait(path);
             },
             gate.path(), for_ever);
     for (int i = 0; i < 2; ++i) (void)gate.arrival();
+    gate.open();
+    if (!for_ever) pool.wait_idle();
 }
 
 [[noreturn]] void wait_to_be_killed() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120 start_methods
+// ctest: concurrency start_methods
 // Large arguments and results, and many of them.
 #include <muster/entry_guard.hpp>
 #include <muster/process_pool_executor.hpp>

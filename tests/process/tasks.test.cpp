@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency timeout=120 start_methods
+// ctest: concurrency start_methods
 // Cancelling, stopping, callbacks, posting and counting in process pools.
 #include <muster/process_pool_executor.hpp>
 
@@ -95,7 +95,7 @@ TEST_CASE("a task behind a long one is run by another worker that is idle") {
     CHECK(gate.arrival() == 'b');
     std::vector<Future<int>> others;
     for (int i = 0; i < 300; ++i) others.push_back(pool.submit(same, i));
-    for (auto& other : others) REQUIRE(other.wait_for(30s));
+    for (auto& other : others) REQUIRE(other.wait_for(200s));
     CHECK_FALSE(blocked.done());
     gate.open();
 }
@@ -105,7 +105,7 @@ TEST_CASE("a task behind a long one is run by a worker that starts only now") {
     TaskGate gate;
     auto blocked = pool.submit(TaskGate::pass, gate.path(), 'b');
     auto behind = pool.submit(same, 3);  // Whichever of them comes first to a worker.
-    REQUIRE(behind.wait_for(30s));
+    REQUIRE(behind.wait_for(200s));
     CHECK_FALSE(blocked.done());
     gate.open();
 }
@@ -184,19 +184,21 @@ TEST_CASE("what posted tasks and callbacks throw goes to on_error, crashes inclu
 
 TEST_CASE("callbacks run one after the other in one thread, which is not the test's") {
     ProcessPoolExecutor pool(2);
-    std::set<std::thread::id> threads;  // Without a lock, as they never run together.
+    const auto test = std::this_thread::get_id();
+    std::set<std::thread::id> threads;  // Without a lock, as they never run together,
     std::vector<int> seen;
+    std::vector<int> seen_here;  // but for those that are added when the task is done already.
     for (int i = 0; i < 500; ++i)
         pool.submit(same, i).add_done_callback([&, i](const Future<int>& done) {
-            threads.insert(std::this_thread::get_id());
-            if (done.result() == i) seen.push_back(i);
+            const bool here = std::this_thread::get_id() == test;
+            if (!here) threads.insert(std::this_thread::get_id());
+            if (done.result() == i) (here ? seen_here : seen).push_back(i);
         });
     pool.wait_idle();
+    seen.insert(seen.end(), seen_here.begin(), seen_here.end());
     std::sort(seen.begin(), seen.end());
     CHECK(seen.size() == 500);
     CHECK(std::adjacent_find(seen.begin(), seen.end()) == seen.end());
-    // A callback that is added when the task is done already runs here, at once.
-    threads.erase(std::this_thread::get_id());
     CHECK(threads.size() <= 1);
 }
 
@@ -305,12 +307,12 @@ TEST_CASE("no task runs twice and every future is resolved, while workers are ki
         for (std::size_t next = 0; next < futures.size(); next += 10) {
             if (futures[next].exception()) continue;
             const int pid = futures[next].result();
-            if (killed.insert(pid).second) ::kill(pid, SIGKILL);  // Wherever it is now.
+            if (killed.size() < 40 && killed.insert(pid).second) ::kill(pid, SIGKILL);
         }
         int crashed = 0;
         for (int i = 0; i < count; ++i) {
             auto& future = futures[static_cast<std::size_t>(i)];
-            REQUIRE(future.wait_for(30s));
+            REQUIRE(future.wait_for(200s));
             int pid = 0;
             try {
                 pid = future.result();

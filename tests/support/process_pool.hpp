@@ -3,6 +3,7 @@
 
 #include <muster/process_pool_executor.hpp>
 
+#include <chrono>
 #include <concepts>
 #include <cstdlib>
 #include <string>
@@ -31,6 +32,9 @@ class ProcessPool : public ProcessPoolExecutor {
   private:
     static ProcessPoolOptions with_tested(ProcessPoolOptions options) {
         options.start_method = tested_start_method();
+        // Under a tool, on a busy machine, a start may take more than the usual ten seconds.
+        if (options.start_timeout == ProcessPoolOptions{}.start_timeout)
+            options.start_timeout = std::chrono::minutes(5);
         return options;
     }
 };

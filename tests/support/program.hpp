@@ -23,7 +23,7 @@
 namespace muster::test {
 
 /// How long a test waits for what never takes long: only so that a hang is a failure with a name.
-inline constexpr int patience_ms = 40'000;
+inline constexpr int patience_ms = 200'000;
 
 /// A descriptor that becomes readable when the process has ended; -1 if there is none such.
 inline int open_process(::pid_t pid) {
