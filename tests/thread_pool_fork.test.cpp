@@ -5,18 +5,16 @@
 #include <muster/thread_pool_executor.hpp>
 
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "support/event.hpp"
+#include "support/in_copy.hpp"
 
 namespace thread_pool_fork_test {
 
@@ -24,25 +22,7 @@ namespace {
 
 using muster::ThreadPoolExecutor;
 using muster::test::Event;
-
-// Runs `child` in a copy of this process, which then ends by exit(). Returns its exit code, or what
-// is below 0 if a signal ended it, as the alarm does if it hangs.
-int in_copy(const std::function<int()>& child) {
-    std::fflush(nullptr);
-    const ::pid_t pid = ::fork();
-    if (pid == 0) {
-        ::alarm(200);
-        int code = 99;
-        try {
-            code = child();
-        } catch (...) {
-        }
-        std::exit(code);
-    }
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
+using muster::test::in_copy;
 
 template <typename Error>
 bool throws(const std::function<void()>& call) {

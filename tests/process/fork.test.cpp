@@ -5,16 +5,14 @@
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "support/in_copy.hpp"
 #include "support/task_gate.hpp"
 
 namespace process_fork_test {
@@ -23,28 +21,10 @@ namespace {
 
 using muster::Future;
 using muster::ProcessPoolExecutor;
+using muster::test::in_copy;
 using muster::test::TaskGate;
 
 int own_pid() { return static_cast<int>(::getpid()); }
-
-// Runs `child` in a copy of this process, which then ends by exit(). Returns its exit code, or what
-// is below 0 if a signal ended it, as the alarm does if it hangs.
-int in_copy(const std::function<int()>& child) {
-    std::fflush(nullptr);
-    const ::pid_t pid = ::fork();
-    if (pid == 0) {
-        ::alarm(200);
-        int code = 99;
-        try {
-            code = child();
-        } catch (...) {
-        }
-        std::exit(code);
-    }
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-}
 
 bool refuses(const std::function<void()>& call) {
     try {
