@@ -236,6 +236,13 @@ TEST_CASE("program: leaked" * doctest::skip()) {
     pool.shutdown({.wait = false});
 }
 
+TEST_CASE("program: leaked later" * doctest::skip()) {
+    static ThreadPoolExecutor& first = *new ThreadPoolExecutor(1);
+    first.submit([] {}).result();
+    static ThreadPoolExecutor& second = *new ThreadPoolExecutor(1);
+    submit_three(second);
+}
+
 TEST_CASE("program: local" * doctest::skip()) {
     ThreadPoolExecutor pool(1);
     submit_three(pool);
@@ -274,6 +281,12 @@ TEST_CASE("the tasks of a function's static pool run before what was alive is de
 
 TEST_CASE("the tasks of a pool that is never destroyed run before the program ends") {
     const Ended ended = run("leaked");
+    CHECK(ended.output == "exit used used used destroyed.");
+    CHECK(ended.exit_code == 0);
+}
+
+TEST_CASE("that another pool was used before makes no difference to it") {
+    const Ended ended = run("leaked later");
     CHECK(ended.output == "exit used used used destroyed.");
     CHECK(ended.exit_code == 0);
 }

@@ -124,6 +124,27 @@ TEST_CASE("a pool that is destroyed while time limits expire waits for what they
     }
 }
 
+TEST_CASE("a callback of a task that ran past its time may wait for what needs the time") {
+    ThreadPoolExecutor pool(2);
+    const Event added;
+    std::atomic<int> tries{0};
+    std::atomic<int> got{0};
+    auto late = pool.submit({.timeout = 20ms}, [added](muster::StopToken stop) {
+        while (!stop.stop_requested() || !added.happened()) std::this_thread::yield();
+    });
+    auto later = pool.submit({.timeout = 10min}, [added] { added.wait(); });
+    late.add_done_callback([&](const Future<void>&) {
+        const auto fails_once = [&] { return ++tries == 1 ? throw std::runtime_error("once") : 7; };
+        got = pool.submit({.retries = 1, .retry_delay = 1ms}, fails_once).result();
+    });
+    added.set();
+
+    REQUIRE(pool.wait_idle_for(200s));
+
+    CHECK(got == 7);
+    CHECK_THROWS_AS(late.result(), muster::TaskTimeout);
+}
+
 TEST_CASE("wait_idle waits for the callbacks of a task that ran past its time") {
     ThreadPoolExecutor pool(1);
     const Event in_callback;

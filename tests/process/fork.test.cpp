@@ -7,11 +7,14 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <vector>
 
+#include "posix/descriptors.hpp"
 #include "support/in_copy.hpp"
 #include "support/task_gate.hpp"
 
@@ -95,6 +98,23 @@ TEST_CASE("a copy of the process neither waits for its pools nor touches their t
     pool->wait_idle();
     CHECK(pool->stats().crashed == 0);
     CHECK(pool->stats().cancelled == 0);
+}
+
+TEST_CASE("a copy holds no memory and no bell of the pools open") {
+    ProcessPoolExecutor pool(1);
+    pool.submit(own_pid).result();
+    const auto held = [] {
+        int count = 0;
+        for (const int fd : muster::test::open_descriptors()) {
+            std::error_code gone;
+            const std::string what =
+                std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd), gone).string();
+            count += what.starts_with("/memfd:muster") || what == "anon_inode:[eventfd]" ? 1 : 0;
+        }
+        return count;
+    };
+    CHECK(held() != 0);
+    CHECK(in_copy(held) == 0);
 }
 
 TEST_CASE("a copy may drop the results of a map that goes on in the original") {

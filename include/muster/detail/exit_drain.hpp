@@ -17,17 +17,18 @@ namespace muster::detail {
 ///
 /// Handlers of `atexit` and destructors of static objects run in the reverse order of registration
 /// and construction, so a handler registered at an executor's first task runs before the destructors
-/// of all objects that were alive then. Executors that are not static objects themselves share one,
-/// because a handler cannot be taken back and there may be millions of them.
+/// of all objects that were alive then. A handler cannot be taken back, and there may be millions of
+/// executors: those that are not static objects themselves get one each up to a number that no
+/// program's long-lived ones reach, and the later ones share the last.
 class ExitDrain {
   public:
     static void enlist(TaskOwner& owner, const void* executor) {
         Registry& registry = current();
         const std::lock_guard held(registry.mutex);
         registry.owners.push_back(&owner);
-        if (os::in_static_storage(executor) || !registry.has_shared_handler) {
+        if (os::in_static_storage(executor) || registry.handlers < 1000) {
             std::atexit(&drain);
-            registry.has_shared_handler = true;
+            ++registry.handlers;
         }
     }
 
@@ -43,7 +44,7 @@ class ExitDrain {
         std::uint64_t generation;
         std::mutex mutex;
         std::vector<TaskOwner*> owners;
-        bool has_shared_handler = false;
+        unsigned handlers = 0;
         Registry* before = nullptr;  // Of the process that this one is a copy of; kept, never used.
     };
 
@@ -52,7 +53,7 @@ class ExitDrain {
         Registry* known = registry.load(std::memory_order_acquire);
         const std::uint64_t generation = os::fork_generation();
         while (!known || known->generation != generation) {
-            auto* const made = new Registry{generation, {}, {}, false, known};
+            auto* const made = new Registry{generation, {}, {}, 0, known};
             if (registry.compare_exchange_strong(known, made, std::memory_order_acq_rel))
                 return *made;
             delete made;
@@ -68,10 +69,16 @@ class ExitDrain {
             owners = registry.owners;
             for (TaskOwner* owner : owners) owner->retain();
         }
-        for (TaskOwner* owner : owners) {
-            owner->wait_idle(std::nullopt);
-            owner->release();
+        // Tasks may submit to executors that were found idle before.
+        for (bool idle = false; !idle;) {
+            idle = true;
+            for (TaskOwner* owner : owners) {
+                if (owner->wait_idle(Clock::now())) continue;
+                idle = false;
+                owner->wait_idle(std::nullopt);
+            }
         }
+        for (TaskOwner* owner : owners) owner->release();
     }
 };
 

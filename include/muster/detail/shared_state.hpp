@@ -6,6 +6,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -17,6 +18,7 @@
 #include <muster/detail/ref.hpp>
 #include <muster/detail/spin.hpp>
 #include <muster/errors.hpp>
+#include <muster/stop_token.hpp>
 
 namespace muster::detail {
 
@@ -38,6 +40,12 @@ enum class Phase : std::uint32_t {
     cancelled,
     succeeded,
     failed
+};
+
+/// An attempt at a task has run past its time limit.
+struct Overrun {
+    std::optional<StopSource> source;  ///< Where the attempt is asked to stop, if it listens.
+    bool settles = false;              ///< The task gets no other attempt.
 };
 
 /// What all futures share but the value: phase, waiting, continuations, reference count.
@@ -150,8 +158,10 @@ class StateBase {
     /// Ends the process that the task runs in. False when it runs in no process of its own.
     virtual bool kill() noexcept { return cancel(); }
 
-    /// The moment has come that it was added to the timers for.
-    virtual void alarm(Clock::time_point /*when*/) noexcept {}
+    /// The moment has come that it was added to the timers for. What is to be done about a task that
+    /// overran its time is left to `end_overrun`, which calls users' code.
+    virtual std::optional<Overrun> alarm(Clock::time_point /*when*/) noexcept { return {}; }
+    virtual void end_overrun(const Overrun& /*overrun*/) noexcept {}
 
     /// Runs in this thread what this state waits for, if that has not begun and this thread is a
     /// worker of the pool that has it. True when something was run, so the caller looks again.
@@ -165,6 +175,11 @@ class StateBase {
 
     /// The state that this one, as a link of a chain, gets its outcome from; else null.
     virtual Ref<StateBase> awaited() noexcept { return {}; }
+
+    /// Whether it will be done without anything that this thread does.
+    [[nodiscard]] virtual bool goes_on_elsewhere() const noexcept {
+        return phase() != Phase::pending && !runs_here();
+    }
 
     /// Where exceptions of callbacks go; null for the default, a line on stderr.
     [[nodiscard]] virtual TaskOwner* owner() const noexcept { return nullptr; }

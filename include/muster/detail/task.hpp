@@ -105,23 +105,25 @@ class Task : public State<R>, public Runnable {
     [[nodiscard]] bool runs_here() const noexcept final { return RunningHere::contains(*this); }
     [[nodiscard]] TaskOwner* owner() const noexcept final { return owner_; }
 
-    void alarm(Clock::time_point when) noexcept final {
-        std::optional<StopSource> source;
-        bool settles = false;
-        {
-            const std::lock_guard held(attempts_->mutex);
-            if (attempts_->alarm != when) return;  // Of an attempt that has ended meanwhile.
-            attempts_->alarm.reset();
-            if (this->phase() == Phase::pending) return queue_again();
-            attempts_->timed_out = true;
-            attempts_->error = timeout_error();
-            source = copy_of_source();
-            // The last attempt's end is not waited for: the future is done when its time is up.
-            settles = !may_retry() && this->advance(Phase::running, Phase::settling);
+    std::optional<Overrun> alarm(Clock::time_point when) noexcept final {
+        const std::lock_guard held(attempts_->mutex);
+        if (attempts_->alarm != when) return {};  // Of an attempt that has ended meanwhile.
+        attempts_->alarm.reset();
+        if (this->phase() == Phase::pending) {
+            queue_again();
+            return {};
         }
+        attempts_->timed_out = true;
+        attempts_->error = timeout_error();
+        // The last attempt's end is not waited for: the future is done when its time is up.
+        const bool settles = !may_retry() && this->advance(Phase::running, Phase::settling);
         if (settles) this->emplace_error(attempts_->error);
-        if (source) source->request_stop();
-        if (!settles) return;
+        return Overrun{copy_of_source(), settles};
+    }
+
+    void end_overrun(const Overrun& overrun) noexcept final {
+        if (overrun.source) overrun.source->request_stop();
+        if (!overrun.settles) return;
         owner_->finish_timed_out(*this, this->publish(Phase::failed),
                                  posted_ ? attempts_->error : nullptr);
         if (is_second_to_end()) owner_->ended_elsewhere();
@@ -235,10 +237,11 @@ class Task : public State<R>, public Runnable {
             --attempts_->retries_left;
             attempts_->error = error;
             owner_->put_back(context);
-            again = after_delay();
+            const std::chrono::nanoseconds delay = next_delay();
+            again = deadline_after(delay).value_or((Clock::time_point::max)());
             this->advance(Phase::running, Phase::pending);
             if (owner_->requeues()) {
-                if (*again <= context.now) {
+                if (delay == std::chrono::nanoseconds::zero()) {
                     queue_again();
                     again.reset();
                 } else {
@@ -254,11 +257,9 @@ class Task : public State<R>, public Runnable {
         return true;
     }
 
-    [[nodiscard]] Clock::time_point after_delay() const noexcept {
+    [[nodiscard]] std::chrono::nanoseconds next_delay() const noexcept {
         const TaskOptions& options = attempts_->options;
-        return deadline_after(
-                   retry_delay(options.retry_delay, options.retries - attempts_->retries_left))
-            .value_or((Clock::time_point::max)());
+        return retry_delay(options.retry_delay, options.retries - attempts_->retries_left);
     }
 
     std::exception_ptr timeout_error() const {

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <limits>
 #include <mutex>
-#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -34,7 +33,7 @@ class ThreadEngine : public TaskOwner {
           name_prefix_{options.thread_name_prefix.empty() ? default_name()
                                                           : std::move(options.thread_name_prefix)},
           initializer_{std::move(options.initializer)},
-          workers_{ledger(), checked(options.max_workers)} {}
+          workers_{ledger(), options.max_workers} {}
 
     /// Queues a runnable. **Throws** `std::system_error` when not a single thread can be started.
     virtual void enqueue(Runnable& runnable, const void* executor) {
@@ -58,7 +57,7 @@ class ThreadEngine : public TaskOwner {
 
     virtual void resize(std::size_t max_workers) {
         throw_if_unusable();
-        workers_.resize(checked(max_workers));
+        workers_.resize(max_workers);
         const std::size_t live = workers_.live();
         if (live > max_workers)
             idle_workers_.wake(live - max_workers);  // They find that they are too many, and end.
@@ -128,8 +127,7 @@ class ThreadEngine : public TaskOwner {
         if (inherited())
             throw InvalidStateError(
                 "muster: this thread pool belongs to the process that made it, of which this one "
-                "is "
-                "a fork; make a new pool here");
+                "is a fork; make a new pool here");
     }
 
     [[nodiscard]] bool inherited() const noexcept override {
@@ -154,15 +152,6 @@ class ThreadEngine : public TaskOwner {
     }
 
   private:
-    static std::size_t checked(std::size_t max_workers) {
-        // More is a negative number gone wrong.
-        if (max_workers < 1 || max_workers > ThreadWorkers::most)
-            throw std::invalid_argument(
-                "muster: a thread pool must have at least 1 worker; leave max_workers out for the "
-                "number of usable CPUs");
-        return max_workers;
-    }
-
     static std::string default_name() {
         static std::atomic<unsigned> pools{0};
         return "ThreadPoolExecutor-" + std::to_string(pools.fetch_add(1));
@@ -206,6 +195,8 @@ class ThreadEngine : public TaskOwner {
             if (counted) {
                 release();
                 idle_workers_.end_search();
+                // Who relied on that search woke nobody.
+                if (work_available()) idle_workers_.wake_one();
             }
             throw;
         }
@@ -321,7 +312,7 @@ class ThreadEngine : public TaskOwner {
             if (other.local.empty() ||
                 now - other.began_ns.load(std::memory_order_relaxed) < long_ns)
                 continue;
-            if (Runnable* task = other.local.steal_into(me.local)) return task;
+            if (Runnable* task = steal_from(other, me)) return task;
         }
         return nullptr;
     }
@@ -329,9 +320,15 @@ class ThreadEngine : public TaskOwner {
     Runnable* steal(ThreadWorker& me) noexcept {
         const std::size_t count = workers_.size();
         for (std::size_t i = 1; i < count; ++i)
-            if (Runnable* task = workers_[(me.index + i) % count].local.steal_into(me.local))
-                return task;
+            if (Runnable* task = steal_from(workers_[(me.index + i) % count], me)) return task;
         return nullptr;
+    }
+
+    Runnable* steal_from(ThreadWorker& other, ThreadWorker& me) noexcept {
+        Runnable* const task = other.local.steal_into(me.local);
+        // Who looked for work on the way found neither queue to have the rest.
+        if (task && !me.local.empty()) signal_work();
+        return task;
     }
 
     // --- waiting for work

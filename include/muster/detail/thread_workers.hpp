@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -26,8 +27,8 @@ class alignas(64) ThreadWorkers {
   public:
     static constexpr std::size_t most = 1'000'000;
 
-    /// Requires: `max` is between 1 and `most`.
-    ThreadWorkers(Ledger& ledger, std::size_t max) noexcept : ledger_{ledger}, max_{max} {}
+    /// **Throws**: `std::invalid_argument` unless `max` is between 1 and `most`.
+    ThreadWorkers(Ledger& ledger, std::size_t max) : ledger_{ledger}, max_{checked(max)} {}
 
     /// How many places there are: of workers that run or have ended.
     [[nodiscard]] std::size_t size() const noexcept {
@@ -41,7 +42,8 @@ class alignas(64) ThreadWorkers {
 
     /// How many threads there may be.
     [[nodiscard]] std::size_t max() const noexcept { return max_.load(std::memory_order_seq_cst); }
-    void resize(std::size_t max) noexcept { max_.store(max, std::memory_order_seq_cst); }
+    /// **Throws**: `std::invalid_argument`, as the constructor.
+    void resize(std::size_t max) { max_.store(checked(max), std::memory_order_seq_cst); }
 
     /// How many threads there are that have not left. Once there is one, there always is.
     [[nodiscard]] std::size_t live() const noexcept {
@@ -98,6 +100,15 @@ class alignas(64) ThreadWorkers {
     }
 
   private:
+    static std::size_t checked(std::size_t max) {
+        // More is a negative number gone wrong.
+        if (max < 1 || max > most)
+            throw std::invalid_argument(
+                "muster: a thread pool must have at least 1 worker; leave max_workers out for the "
+                "number of usable CPUs");
+        return max;
+    }
+
     static std::size_t block_of(std::size_t index) noexcept {
         return static_cast<std::size_t>(std::bit_width((index + 1) / 2));
     }

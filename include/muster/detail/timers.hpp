@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,7 +19,10 @@ namespace muster::detail {
 /// Tells tasks that their time limit or the delay before their next attempt has passed, from a
 /// thread that exists only once there is one to tell.
 ///
-/// May be destroyed in that thread: the last handle of a task may be the one it holds.
+/// Users' code that is called then may wait for other tasks, and those for their moment. So before
+/// such code a thread lets go of the clock, and another, which is started if need be, looks at it.
+///
+/// May be destroyed in such a thread: the last handle of a task may be the one it holds.
 class Timers {
   public:
     Timers() = default;
@@ -24,22 +30,20 @@ class Timers {
     Timers& operator=(const Timers&) = delete;
 
     ~Timers() {
-        {
-            const std::lock_guard held(shared_->mutex);
-            shared_->ending = true;
-        }
-        shared_->changed.notify_one();
-        if (!thread_.joinable()) return;
-        thread_.get_id() == std::this_thread::get_id() ? thread_.detach() : thread_.join();
+        std::unique_lock held(shared_->mutex);
+        shared_->ending = true;
+        shared_->changed.notify_all();
+        if (shared_->has(std::this_thread::get_id())) return;
+        shared_->changed.wait(held, [this] { return shared_->threads.empty(); });
     }
 
-    /// Calls `task.alarm(when)` at `when`.
+    /// Calls `task.alarm(when)` at `when`. **Throws**: `std::system_error` if there is no thread.
     void add(Clock::time_point when, StateBase& task) {
         const std::lock_guard held(shared_->mutex);
-        if (!thread_.joinable()) thread_ = std::thread([shared = shared_] { serve(*shared); });
+        if (!shared_->attended) start(shared_);
         auto& waiting = shared_->waiting;
         const auto entry = waiting.emplace(Key{when, &task}, Ref<StateBase>::share(&task)).first;
-        if (entry == waiting.begin()) shared_->changed.notify_one();
+        if (entry == waiting.begin()) shared_->changed.notify_all();
     }
 
     /// Takes it back. A call that has begun goes on.
@@ -67,33 +71,70 @@ class Timers {
         std::mutex mutex;
         std::condition_variable changed;
         std::map<Key, Ref<StateBase>> waiting;
+        std::vector<std::thread::id> threads;
+        bool attended = false;  // One of them looks at the clock.
         bool ending = false;
+
+        [[nodiscard]] bool has(std::thread::id id) const {
+            return std::find(threads.begin(), threads.end(), id) != threads.end();
+        }
     };
 
-    static void serve(Shared& shared) {
-        std::unique_lock held(shared.mutex);
+    /// Requires: the mutex is held.
+    static void start(const std::shared_ptr<Shared>& shared) {
+        shared->threads.reserve(shared->threads.size() + 1);
+        std::thread thread([shared] { serve(shared); });
+        shared->threads.push_back(thread.get_id());
+        shared->attended = true;
+        thread.detach();  // The destructor waits for it.
+    }
+
+    static void serve(const std::shared_ptr<Shared>& shared) {
+        std::unique_lock held(shared->mutex);
+        while (wait_for_first(*shared, held)) {
+            const auto first = shared->waiting.begin();
+            const Clock::time_point when = first->first.first;
+            Ref<StateBase> task = std::move(first->second);
+            shared->waiting.erase(first);
+            held.unlock();
+            const std::optional<Overrun> overrun = task->alarm(when);
+            if (overrun) {
+                let_go(shared);
+                task->end_overrun(*overrun);
+            }
+            task = {};
+            held.lock();
+            if (overrun && std::exchange(shared->attended, true)) break;  // Another has taken over.
+        }
+        std::erase(shared->threads, std::this_thread::get_id());
+        shared->changed.notify_all();
+    }
+
+    /// False when there will be no more. Requires: the mutex is held.
+    static bool wait_for_first(Shared& shared, std::unique_lock<std::mutex>& held) {
         while (!shared.ending) {
             if (shared.waiting.empty()) {
                 shared.changed.wait(held);
                 continue;
             }
-            const auto first = shared.waiting.begin();
-            const Clock::time_point when = first->first.first;
-            if (Clock::now() < when) {
-                shared.changed.wait_until(held, when);
-                continue;
-            }
-            Ref<StateBase> task = std::move(first->second);
-            shared.waiting.erase(first);
-            held.unlock();
-            task->alarm(when);
-            task = {};
-            held.lock();
+            const Clock::time_point when = shared.waiting.begin()->first.first;
+            if (when <= Clock::now()) return true;
+            shared.changed.wait_until(held, when);
+        }
+        return false;
+    }
+
+    static void let_go(const std::shared_ptr<Shared>& shared) {
+        const std::lock_guard held(shared->mutex);
+        shared->attended = false;
+        if (shared->waiting.empty()) return;  // Who adds one starts a thread.
+        try {
+            start(shared);
+        } catch (const std::system_error&) {  // Then the clock waits for this one.
         }
     }
 
-    std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
-    std::thread thread_;
+    const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
 }  // namespace muster::detail

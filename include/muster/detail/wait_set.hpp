@@ -111,7 +111,7 @@ class WaitSet {
     /// Of a link in a chain: whether what it waits for does.
     static bool goes_on_elsewhere(Ref<StateBase> state) noexcept {
         while (Ref<StateBase> before = state->awaited()) state = std::move(before);
-        return state->phase() != Phase::pending && !state->runs_here();
+        return state->goes_on_elsewhere();
     }
 
     void completed(Node& node, bool failed) noexcept {

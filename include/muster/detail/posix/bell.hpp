@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <muster/detail/posix/fd.hpp>
+#include <muster/detail/posix/kept_from_copies.hpp>
 #include <muster/detail/posix/syscall.hpp>
 #include <utility>
 
@@ -41,7 +42,7 @@ class Bell {
     [[nodiscard]] int fd() const noexcept { return fd_.get(); }
 
   private:
-    Fd fd_;
+    PrivateFd fd_;
 };
 
 }  // namespace muster::detail::posix

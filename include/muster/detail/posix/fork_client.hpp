@@ -76,11 +76,16 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
                                            shared_from_this());
             }
             keep(report);
+            pending_ = true;
         }
     }
 
+    /// Whether `start` met reports, for which the socket is not readable any more.
+    [[nodiscard]] bool pending() const noexcept { return pending_; }
+
     /// Takes in what the server has reported.
     void receive() noexcept {
+        pending_ = false;
         while (const std::optional<Received> received = next(MSG_DONTWAIT)) keep(received->report);
     }
 
@@ -130,6 +135,7 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
     PrivateFd control_;
     ChildProcess server_;
     std::map<::pid_t, ExitStatus> ended_;
+    bool pending_ = false;
     bool gone_ = false;
 };
 

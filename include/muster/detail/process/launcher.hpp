@@ -24,6 +24,9 @@ class Launcher {
     /// Readable when `receive` has something to do; -1: never.
     [[nodiscard]] virtual int fd() const noexcept { return -1; }
 
+    /// Whether `start` has learnt of an end, on the way, that `receive` was not called for.
+    [[nodiscard]] virtual bool pending() const noexcept { return false; }
+
     /// Takes in what was told of workers that ended.
     virtual void receive() noexcept {}
 

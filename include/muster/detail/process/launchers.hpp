@@ -69,6 +69,7 @@ class ForkLauncher : public Launcher {
     [[nodiscard]] int fd() const noexcept override {
         return server_ && !server_->gone() ? server_->fd() : -1;
     }
+    [[nodiscard]] bool pending() const noexcept override { return server_ && server_->pending(); }
     void receive() noexcept override {
         if (server_) server_->receive();
     }
@@ -117,7 +118,7 @@ class ForkServerLauncher final : public ForkLauncher {
         os::PrivateFd control(std::move(ours));
         const int socket = theirs.get();
         os::ChildProcess process =  // It has no use for what the other descriptors are.
-            spawn_.start(page, {socket, memory.get(), memory.get(), socket, socket});
+            spawn_.start(page, {socket, memory.get(), memory.get(), memory.get(), memory.get()});
         theirs = {};
         const int raw = control.get();
         server_ = std::make_shared<os::ForkClient>(std::move(control), std::move(process));

@@ -31,15 +31,13 @@ inline std::size_t reserved_bytes() noexcept {
 /// Thread safety: all members.
 class PoolMemory {
   public:
-    PoolMemory()
-        : fd_{os::anonymous_memory("muster-pool", reserved_bytes())},
-          mapping_{os::Mapping::read_write(fd_, 0, reserved_bytes())} {
+    PoolMemory() : PoolMemory(os::anonymous_memory("muster-pool", reserved_bytes())) {
         mapping_.keep_from_copies();
         new (mapping_.data()) PoolPage;
         next_ = align_up(sizeof(PoolPage), page_bytes);
     }
 
-    [[nodiscard]] const os::Fd& fd() const noexcept { return fd_; }
+    [[nodiscard]] const os::PrivateFd& fd() const noexcept { return fd_; }
     [[nodiscard]] std::size_t bytes() const noexcept { return mapping_.size(); }
     [[nodiscard]] PoolPage& page() const noexcept { return *at<PoolPage>(0); }
     template <typename T>
@@ -87,6 +85,9 @@ class PoolMemory {
     }
 
   private:
+    explicit PoolMemory(os::Fd fd)
+        : mapping_{os::Mapping::read_write(fd, 0, reserved_bytes())}, fd_{std::move(fd)} {}
+
     static constexpr std::size_t smallest = 128;
     static constexpr std::size_t large = std::size_t{1} << 20;
     static constexpr std::size_t most_cached = std::size_t{256} << 20;
@@ -98,8 +99,8 @@ class PoolMemory {
     }
     static std::size_t block_bytes(std::size_t kind) noexcept { return smallest << kind; }
 
-    os::Fd fd_;
     os::Mapping mapping_;
+    os::PrivateFd fd_;  // A copy of this process that lives on must not keep the pages.
     SpinLock lock_;
     std::array<std::vector<Offset>, kinds> free_;
     std::size_t next_ = 0;

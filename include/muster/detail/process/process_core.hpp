@@ -112,12 +112,12 @@ class ProcessCore : public RemoteOwner {
     [[nodiscard]] bool begun(const RemoteTask& task) const noexcept override {
         if (inherited()) return false;
         const std::lock_guard held(mutex_);
-        // Nowhere is what an attempt was until its outcome is read: it may get another, or end.
-        return task.place == RemoteTask::Place::nowhere ||
-               (task.place == RemoteTask::Place::handed_out && task.worker->begun(task.number));
+        using Place = RemoteTask::Place;  // Nowhere: the outcome of an attempt is being read.
+        return task.place == Place::nowhere ||
+               (task.place == Place::handed_out && task.worker->begun(task.number));
     }
 
-    /// Who decodes results must wait for nothing that other results bring, such as room.
+    /// Who decodes results must wait for nothing that others bring, such as room.
     [[nodiscard]] std::size_t tasks_here() const noexcept override {
         return TaskOwner::tasks_here() + (receiving_here() ? 1 : 0);
     }
@@ -236,10 +236,7 @@ class ProcessCore : public RemoteOwner {
             handle.state->publish(outcome == Outcome::completed ? Phase::succeeded : Phase::failed);
         wake_leader(*handle.state);
         const std::exception_ptr unseen = handle.task->posted ? handle.state->error() : nullptr;
-        if (!callbacks && !unseen) {
-            ended(cell);
-            return;
-        }
+        if (!callbacks && !unseen) return ended(cell);
         callbacks_.post([this, state = std::move(handle.state), callbacks, unseen] {
             finish_settled(*state, callbacks, unseen);
         });

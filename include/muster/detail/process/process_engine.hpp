@@ -35,7 +35,7 @@ class ProcessEngine : public ProcessManager {
     virtual void resize(std::size_t max_workers) {
         throw_if_unusable();
         const std::lock_guard held(mutex_);
-        max_workers_.store(checked(max_workers), std::memory_order_relaxed);
+        max_workers_.store(checked_workers(max_workers), std::memory_order_relaxed);
         level_ = std::min(level_, max_workers);
         dispatcher_.retire_surplus(max_workers);
         dispatch();

@@ -10,11 +10,11 @@
 #include <mutex>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <muster/detail/process/checked_options.hpp>
 #include <muster/detail/process/crash_report.hpp>
 #include <muster/detail/process/launchers.hpp>
 #include <muster/detail/process/process_core.hpp>
@@ -36,7 +36,7 @@ class ProcessManager : public ProcessCore {
 
     explicit ProcessManager(ProcessPoolOptions& options)
         : ProcessCore(options.max_pending, std::move(options.on_error)),
-          max_workers_{checked(options)},
+          max_workers_{checked_workers(options)},
           options_{.start_method = options.start_method,
                    .start_timeout = options.start_timeout,
                    .executable = options.executable,
@@ -46,23 +46,6 @@ class ProcessManager : public ProcessCore {
               options.max_tasks_per_child.value_or((std::numeric_limits<std::size_t>::max)())} {}
 
     ~ProcessManager() override = default;
-
-    static std::size_t checked(std::size_t max_workers) {
-        constexpr std::size_t most = 1'000'000;  // More is a negative number gone wrong.
-        if (max_workers < 1 || max_workers > most)
-            throw std::invalid_argument(
-                "muster: max_workers must be at least 1; leave it out for the number of usable "
-                "CPUs");
-        return max_workers;
-    }
-    static std::size_t checked(const ProcessPoolOptions& options) {
-        if (options.max_tasks_per_child == std::size_t{0})
-            throw std::invalid_argument(
-                "muster: max_tasks_per_child must be at least 1; leave it out for no limit");
-        if (options.start_timeout && *options.start_timeout <= std::chrono::nanoseconds(0))
-            throw std::invalid_argument("muster: start_timeout must be longer than nothing");
-        return checked(options.max_workers);
-    }
 
     /// In a worker that has not reached its guard, a pool does nothing.
     static bool inert() noexcept {
@@ -84,14 +67,15 @@ class ProcessManager : public ProcessCore {
             }
             const Deadline limit = next_limit();
             awake.reset();  // Looks once more at the results.
-            watch_.wait(limit);
+            const bool pending = launcher_->pending();
+            if (!pending) watch_.wait(limit);
             awake.emplace(*this);
             if (watch_.ready(bell)) bell_.clear();
 
             const std::lock_guard held(receiving_);
             receive();
             end_overdue();
-            const bool reported = watch_.ready(reports);
+            const bool reported = pending || watch_.ready(reports);
             if (reported) launcher_->receive();
             for (std::size_t i = 0; i < dispatcher_.workers.size(); ++i) {
                 const bool lifeline = watch_.ready(reports + 1 + 2 * i);
@@ -151,7 +135,6 @@ class ProcessManager : public ProcessCore {
 
     /// Starts what is wanted, or ends all. False when the pool is over.
     bool start_workers() {
-        const std::lock_guard receiving(receiving_);
         if (quitting_.load(std::memory_order_seq_cst)) {
             send_home();
             return !dispatcher_.workers.empty();
@@ -166,11 +149,7 @@ class ProcessManager : public ProcessCore {
                     std::make_unique<WorkerHandle>(memory_, bell_, leader_bell_, *launcher_);
                 worker->start_limit = deadline_after(options_.start_timeout);
                 worker->most_tasks = most_tasks_;
-                const std::lock_guard held(mutex_);
-                respawned_ += dispatcher_.live() < level_ ? 1 : 0;
-                dispatcher_.workers.push_back(std::move(worker));
-                level_ = std::min(std::max(level_, dispatcher_.live()), max_workers());
-                dispatcher_.retire_surplus(max_workers());
+                adopt(std::move(worker));
             } catch (const EntryGuardError&) {
                 break_pool([error = std::current_exception()] { return error; });
                 return true;
@@ -178,6 +157,20 @@ class ProcessManager : public ProcessCore {
                 if (cannot_start(error.what())) return true;
             }
         }
+    }
+
+    /// Counts a worker in. No lock is held while one is started, so the pool may be over by now.
+    void adopt(std::unique_ptr<WorkerHandle> worker) {
+        const std::lock_guard receiving(receiving_);
+        const std::lock_guard held(mutex_);
+        if (broken_ || quitting_.load(std::memory_order_seq_cst)) {
+            worker->life = Life::leaving;
+            worker->kill();
+        }
+        respawned_ += dispatcher_.live() < level_ ? 1 : 0;
+        dispatcher_.workers.push_back(std::move(worker));
+        level_ = std::min(std::max(level_, dispatcher_.live()), max_workers());
+        dispatcher_.retire_surplus(max_workers());
     }
 
     /// Counts a worker that could not be started. True when no other should be tried now.

@@ -160,6 +160,7 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
         return this->phase() == Phase::settling ||
                (this->phase() == Phase::pending && owner_->begun(*this));
     }
+    [[nodiscard]] bool goes_on_elsewhere() const noexcept override { return true; }
     [[nodiscard]] TaskOwner* owner() const noexcept override { return owner_; }
 
   private:
