@@ -243,6 +243,14 @@ TEST_CASE("program: leaked later" * doctest::skip()) {
     submit_three(second);
 }
 
+TEST_CASE("program: short-lived" * doctest::skip()) {
+    static ThreadPoolExecutor& first = *new ThreadPoolExecutor(1);
+    submit_three(first);  // They wait for an exit handler,
+    {
+        ThreadPoolExecutor(1).submit([] {}).result();
+    }  // which comes after that of this one.
+}
+
 TEST_CASE("program: local" * doctest::skip()) {
     ThreadPoolExecutor pool(1);
     submit_three(pool);
@@ -287,6 +295,12 @@ TEST_CASE("the tasks of a pool that is never destroyed run before the program en
 
 TEST_CASE("that another pool was used before makes no difference to it") {
     const Ended ended = run("leaked later");
+    CHECK(ended.output == "exit used used used destroyed.");
+    CHECK(ended.exit_code == 0);
+}
+
+TEST_CASE("a pool that is gone has no part in the end of the program") {
+    const Ended ended = run("short-lived");
     CHECK(ended.output == "exit used used used destroyed.");
     CHECK(ended.exit_code == 0);
 }

@@ -2,12 +2,14 @@
 // ctest: concurrency skip=thread
 // A copy of the process made by fork() while thread pools exist. (ThreadSanitizer does not allow
 // threads in such a copy.)
+#include <muster/inline_executor.hpp>
 #include <muster/thread_pool_executor.hpp>
 
 #include <doctest/doctest.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -40,6 +42,15 @@ ThreadPoolExecutor& global_pool() {
 }
 
 }  // namespace
+
+TEST_CASE("a copy of the process may destroy an executor whose tasks had time limits") {
+    auto executor = std::make_unique<muster::InlineExecutor>();
+    CHECK(executor->submit({.timeout = std::chrono::hours(1)}, [] { return 1; }).result() == 1);
+    CHECK(in_copy([&] {
+              executor.reset();
+              return 3;
+          }) == 3);
+}
 
 TEST_CASE("in a copy of the process its pools are unusable") {
     ThreadPoolExecutor pool(2);

@@ -127,15 +127,18 @@ TEST_CASE("a pool that is destroyed while time limits expire waits for what they
 TEST_CASE("a callback of a task that ran past its time may wait for what needs the time") {
     ThreadPoolExecutor pool(2);
     const Event added;
+    const Event over;
     std::atomic<int> tries{0};
     std::atomic<int> got{0};
-    auto late = pool.submit({.timeout = 20ms}, [added](muster::StopToken stop) {
-        while (!stop.stop_requested() || !added.happened()) std::this_thread::yield();
+    for (int i = 0; i < 2; ++i) pool.post([added] { added.wait(); });
+    auto late = pool.submit({.timeout = 1ms}, [](muster::StopToken stop) {
+        while (!stop.stop_requested()) std::this_thread::yield();
     });
-    auto later = pool.submit({.timeout = 10min}, [added] { added.wait(); });
-    late.add_done_callback([&](const Future<void>&) {
+    pool.post({.timeout = 10min}, [over] { over.wait(); });
+    late.add_done_callback([&, over](const Future<void>&) {
         const auto fails_once = [&] { return ++tries == 1 ? throw std::runtime_error("once") : 7; };
         got = pool.submit({.retries = 1, .retry_delay = 1ms}, fails_once).result();
+        over.set();
     });
     added.set();
 

@@ -25,26 +25,31 @@ class ExitDrain {
     static void enlist(TaskOwner& owner, const void* executor) {
         Registry& registry = current();
         const std::lock_guard held(registry.mutex);
-        registry.owners.push_back(&owner);
         if (os::in_static_storage(executor) || registry.handlers < 1000) {
             std::atexit(&drain);
             ++registry.handlers;
         }
+        registry.owners.push_back({&owner, registry.handlers});
     }
 
     static void withdraw(TaskOwner& owner) noexcept {
         Registry& registry = current();
         const std::lock_guard held(registry.mutex);
-        std::erase(registry.owners, &owner);
+        std::erase_if(registry.owners, [&](const Entry& each) { return each.owner == &owner; });
     }
 
   private:
+    struct Entry {
+        TaskOwner* owner;
+        unsigned handler;  // Counted from 1.
+    };
+
     // A forked copy of the process starts with a new one: the old one's lock may be held for ever.
     struct Registry {
         std::uint64_t generation;
         std::mutex mutex;
-        std::vector<TaskOwner*> owners;
-        unsigned handlers = 0;
+        std::vector<Entry> owners;
+        unsigned handlers = 0;       // That have not run.
         Registry* before = nullptr;  // Of the process that this one is a copy of; kept, never used.
     };
 
@@ -66,19 +71,21 @@ class ExitDrain {
         std::vector<TaskOwner*> owners;
         {
             const std::lock_guard held(registry.mutex);
-            owners = registry.owners;
-            for (TaskOwner* owner : owners) owner->retain();
-        }
-        // Tasks may submit to executors that were found idle before.
-        for (bool idle = false; !idle;) {
-            idle = true;
-            for (TaskOwner* owner : owners) {
-                if (owner->wait_idle(Clock::now())) continue;
-                idle = false;
-                owner->wait_idle(std::nullopt);
+            if (registry.handlers == 0) return;  // One of the process that this is a copy of.
+            const unsigned own = registry.handlers--;
+            // Of an executor that is gone: what the tasks of others wait for may come after this.
+            if (std::none_of(registry.owners.begin(), registry.owners.end(),
+                             [&](const Entry& each) { return each.handler == own; }))
+                return;
+            for (const Entry& each : registry.owners) {
+                each.owner->retain();
+                owners.push_back(each.owner);
             }
         }
-        for (TaskOwner* owner : owners) owner->release();
+        for (TaskOwner* owner : owners) {
+            owner->wait_idle(std::nullopt);
+            owner->release();
+        }
     }
 };
 

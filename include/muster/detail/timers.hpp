@@ -3,15 +3,16 @@
 
 #include <algorithm>
 #include <condition_variable>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include <muster/detail/os.hpp>
 #include <muster/detail/shared_state.hpp>
 
 namespace muster::detail {
@@ -30,17 +31,25 @@ class Timers {
     Timers& operator=(const Timers&) = delete;
 
     ~Timers() {
+        // In a copy of the process there are no such threads; what they wait at is left to them.
+        if (generation_ != os::fork_generation()) return;
         std::unique_lock held(shared_->mutex);
         shared_->ending = true;
         shared_->changed.notify_all();
-        if (shared_->has(std::this_thread::get_id())) return;
+        if (std::thread own = shared_->take(std::this_thread::get_id()); own.joinable())
+            own.detach();
         shared_->changed.wait(held, [this] { return shared_->threads.empty(); });
+        shared_->join_ended(held);
     }
 
     /// Calls `task.alarm(when)` at `when`. **Throws**: `std::system_error` if there is no thread.
     void add(Clock::time_point when, StateBase& task) {
         const std::lock_guard held(shared_->mutex);
-        if (!shared_->attended) start(shared_);
+        try {
+            if (!shared_->attended) start(shared_);
+        } catch (...) {
+            if (shared_->threads.empty()) throw;  // Else the one that is there comes back to it.
+        }
         auto& waiting = shared_->waiting;
         const auto entry = waiting.emplace(Key{when, &task}, Ref<StateBase>::share(&task)).first;
         if (entry == waiting.begin()) shared_->changed.notify_all();
@@ -71,22 +80,38 @@ class Timers {
         std::mutex mutex;
         std::condition_variable changed;
         std::map<Key, Ref<StateBase>> waiting;
-        std::vector<std::thread::id> threads;
-        bool attended = false;  // One of them looks at the clock.
+        std::vector<std::thread> threads;
+        std::vector<std::thread> ended;  // To be joined.
+        bool attended = false;           // One of them looks at the clock.
         bool ending = false;
 
-        [[nodiscard]] bool has(std::thread::id id) const {
-            return std::find(threads.begin(), threads.end(), id) != threads.end();
+        // These require that the mutex is held.
+
+        /// Takes a thread out of `threads`; none if it is not there.
+        std::thread take(std::thread::id id) {
+            const auto found =
+                std::find_if(threads.begin(), threads.end(),
+                             [&](const std::thread& each) { return each.get_id() == id; });
+            if (found == threads.end()) return {};
+            std::thread taken = std::move(*found);
+            threads.erase(found);
+            return taken;
+        }
+        void join_ended(std::unique_lock<std::mutex>& held) {
+            while (!ended.empty()) {
+                std::thread last = std::move(ended.back());
+                ended.pop_back();
+                held.unlock();
+                last.join();
+                held.lock();
+            }
         }
     };
 
     /// Requires: the mutex is held.
     static void start(const std::shared_ptr<Shared>& shared) {
-        shared->threads.reserve(shared->threads.size() + 1);
-        std::thread thread([shared] { serve(shared); });
-        shared->threads.push_back(thread.get_id());
+        shared->threads.emplace_back([shared] { serve(shared); });
         shared->attended = true;
-        thread.detach();  // The destructor waits for it.
     }
 
     static void serve(const std::shared_ptr<Shared>& shared) {
@@ -106,13 +131,15 @@ class Timers {
             held.lock();
             if (overrun && std::exchange(shared->attended, true)) break;  // Another has taken over.
         }
-        std::erase(shared->threads, std::this_thread::get_id());
+        if (std::thread own = shared->take(std::this_thread::get_id()); own.joinable())
+            shared->ended.push_back(std::move(own));
         shared->changed.notify_all();
     }
 
     /// False when there will be no more. Requires: the mutex is held.
     static bool wait_for_first(Shared& shared, std::unique_lock<std::mutex>& held) {
         while (!shared.ending) {
+            shared.join_ended(held);
             if (shared.waiting.empty()) {
                 shared.changed.wait(held);
                 continue;
@@ -130,10 +157,11 @@ class Timers {
         if (shared->waiting.empty()) return;  // Who adds one starts a thread.
         try {
             start(shared);
-        } catch (const std::system_error&) {  // Then the clock waits for this one.
+        } catch (...) {  // Then the clock waits for this one.
         }
     }
 
+    const std::uint64_t generation_ = os::fork_generation();
     const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 

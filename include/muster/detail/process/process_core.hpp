@@ -112,7 +112,7 @@ class ProcessCore : public RemoteOwner {
     [[nodiscard]] bool begun(const RemoteTask& task) const noexcept override {
         if (inherited()) return false;
         const std::lock_guard held(mutex_);
-        using Place = RemoteTask::Place;  // Nowhere: the outcome of an attempt is being read.
+        using Place = RemoteTask::Place;  // Nowhere: its outcome is being read, or written.
         return task.place == Place::nowhere ||
                (task.place == Place::handed_out && task.worker->begun(task.number));
     }
@@ -350,6 +350,7 @@ class ProcessCore : public RemoteOwner {
             }
         } catch (const CorruptWorker&) {
             worker.failure = "it had overwritten the memory it shares with its parent";
+            const std::lock_guard held(mutex_);
             worker.kill();
         }
         if (received_.empty()) return false;

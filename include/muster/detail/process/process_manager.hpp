@@ -68,7 +68,7 @@ class ProcessManager : public ProcessCore {
             const Deadline limit = next_limit();
             awake.reset();  // Looks once more at the results.
             const bool pending = launcher_->pending();
-            if (!pending) watch_.wait(limit);
+            watch_.wait(pending ? Deadline(Clock::now()) : limit);
             awake.emplace(*this);
             if (watch_.ready(bell)) bell_.clear();
 
@@ -166,8 +166,9 @@ class ProcessManager : public ProcessCore {
         if (broken_ || quitting_.load(std::memory_order_seq_cst)) {
             worker->life = Life::leaving;
             worker->kill();
+        } else {
+            respawned_ += dispatcher_.live() < level_ ? 1 : 0;
         }
-        respawned_ += dispatcher_.live() < level_ ? 1 : 0;
         dispatcher_.workers.push_back(std::move(worker));
         level_ = std::min(std::max(level_, dispatcher_.live()), max_workers());
         dispatcher_.retire_surplus(max_workers());
