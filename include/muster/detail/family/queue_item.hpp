@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <new>
+#include <span>
+#include <utility>
+
+#include <muster/detail/family/arena.hpp>
+#include <muster/detail/family/shared_queue.hpp>
+#include <muster/detail/family/shared_reference.hpp>
+#include <muster/detail/family/sweep.hpp>
+#include <muster/detail/serialization/buffer.hpp>
+
+namespace muster::detail {
+
+/// Where an item is encoded: in the block that goes into the queue.
+class ItemBuffer final : public ByteBuffer {
+  public:
+    explicit ItemBuffer(FamilyMemory& memory) : memory_{memory} { use(new_block(0)); }
+    ~ItemBuffer() {
+        if (!block_) return;
+        try {
+            free_item(memory_, *block_);
+        } catch (...) {  // The system refuses to lock: the block is given back with the process.
+        }
+    }
+
+    /// The item with all that was encoded.
+    Block& finish() {
+        auto& content = block_->content<ItemContent>();
+        content.size = size;
+        for (const auto& object : kept) {
+            Block* const reference = refer_to(memory_, object->name(), object->kind());
+            if (!reference) continue;  // It is held by `object`, so it is there.
+            GuardedChange change(memory_.header().guard);
+            change.set(reference->next, content.first_reference.load());
+            change.set(reference->owner, Block::shared);
+            change.set(content.first_reference, memory_.offset_of(*reference));
+            change.commit();
+        }
+        kept.clear();
+        return *block_;
+    }
+
+    /// The item is the queue's now.
+    void forget() noexcept { block_ = nullptr; }
+
+  private:
+    void grow(std::size_t at_least) override {
+        Block& bigger = new_block(std::max(at_least, 2 * capacity));
+        std::memcpy(bigger.content<ItemContent>().bytes(), data, size);
+        Block* const smaller = block_;
+        use(bigger);
+        free_item(memory_, *smaller);
+    }
+
+    Block& new_block(std::size_t bytes) {
+        Block& block = allocate_block(memory_, sizeof(ItemContent) + bytes);
+        new (&block.content<ItemContent>()) ItemContent;
+        block.kind.store(static_cast<std::uint64_t>(BlockKind::item));
+        return block;
+    }
+    void use(Block& block) noexcept {
+        block_ = &block;
+        data = block.content<ItemContent>().bytes();
+        capacity = block_bytes(block.size_class.load()) - sizeof(Block) - sizeof(ItemContent);
+    }
+
+    FamilyMemory& memory_;
+    Block* block_ = nullptr;
+};
+
+/// An item that was taken from its queue; its block is given back with this.
+class TakenItem {
+  public:
+    TakenItem(FamilyMemory& memory, Block& item) noexcept : memory_{memory}, item_{item} {}
+    TakenItem(const TakenItem&) = delete;
+    TakenItem& operator=(const TakenItem&) = delete;
+    ~TakenItem() {
+        try {
+            free_item(memory_, item_);
+        } catch (...) {  // The system refuses to lock: the block is given back with the process.
+        }
+    }
+
+    [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+        auto& content = item_.content<ItemContent>();
+        // Other processes map it too: its size is believed only as far as the block goes.
+        const std::size_t room =
+            block_bytes(item_.size_class.load()) - sizeof(Block) - sizeof(ItemContent);
+        return {content.bytes(), std::min<std::size_t>(content.size, room)};
+    }
+
+  private:
+    FamilyMemory& memory_;
+    Block& item_;
+};
+
+}  // namespace muster::detail

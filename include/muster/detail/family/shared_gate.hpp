@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <limits>
+
+#include <muster/detail/deadline.hpp>
+#include <muster/detail/os.hpp>
+
+namespace muster::detail {
+
+/// Where threads of any process of a family sleep until others have changed something.
+///
+/// A sleeper that is killed is forgotten by the system. It stays counted, which costs a system call
+/// at each `notify`, and nothing else. A sleeper that is killed after it was woken has taken that
+/// wake-up along: whoever sees to what the dead leave behind wakes all.
+/// Thread safety: all members.
+class SharedGate {
+  public:
+    /// Blocks until `attempt()` succeeds, and returns true; false when the deadline passed first.
+    /// What `attempt` throws leaves it.
+    template <typename Attempt>
+    bool wait_until(Attempt attempt, const Deadline& deadline) {
+        if (attempt()) return true;
+        if (expired(deadline)) return false;
+        const Sleeper counted(*this);
+        for (;;) {
+            // seq_cst, as the count is: either notify() sees the sleeper, or the attempt what was
+            // changed before it.
+            const std::uint32_t seen = turns_.load(std::memory_order_seq_cst);
+            if (attempt()) return true;
+            if (!os::sleep_on(turns_, seen, deadline, os::Sharing::processes)) return attempt();
+        }
+    }
+
+    /// Has as many of those who sleep look again. Call it after the change.
+    void notify(std::uint64_t count) noexcept {
+        turns_.fetch_add(1, std::memory_order_seq_cst);
+        if (sleepers_.load(std::memory_order_seq_cst) == 0 || count == 0) return;
+        constexpr std::uint64_t most = std::numeric_limits<int>::max();
+        os::wake(turns_, static_cast<int>(count < most ? count : most), os::Sharing::processes);
+    }
+    void notify_all() noexcept { notify(~std::uint64_t{0}); }
+
+  private:
+    class Sleeper {
+      public:
+        explicit Sleeper(SharedGate& gate) noexcept : gate_{gate} {
+            gate_.sleepers_.fetch_add(1, std::memory_order_seq_cst);
+        }
+        Sleeper(const Sleeper&) = delete;
+        Sleeper& operator=(const Sleeper&) = delete;
+        ~Sleeper() { gate_.sleepers_.fetch_sub(1, std::memory_order_relaxed); }
+
+      private:
+        SharedGate& gate_;
+    };
+
+    std::atomic<std::uint32_t> turns_{0};
+    std::atomic<std::uint32_t> sleepers_{0};
+};
+
+}  // namespace muster::detail

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include <muster/detail/family/arena.hpp>
+#include <muster/detail/family/shared_barrier.hpp>
+#include <muster/detail/family/shared_condition.hpp>
+#include <muster/detail/family/shared_event.hpp>
+#include <muster/detail/family/shared_lock.hpp>
+#include <muster/detail/family/shared_queue.hpp>
+#include <muster/detail/family/shared_semaphore.hpp>
+#include <muster/detail/os.hpp>
+
+/// Taking apart what is nobody's any more, and what dead processes have left.
+namespace muster::detail {
+
+inline void take_apart(FamilyMemory& memory, Block& block);
+
+/// Ends a reference of this process, and the object if it was the last one.
+inline void release_reference(FamilyMemory& memory, Block& reference) {
+    if (Block* const object = drop_reference(memory, reference)) take_apart(memory, *object);
+}
+
+/// Gives an item of this process back, and what its bytes refer to.
+inline void free_item(FamilyMemory& memory, Block& item) {
+    auto& content = item.content<ItemContent>();
+    for (;;) {
+        const ArenaOffset first = content.first_reference.load();
+        if (first == 0) break;
+        Block& reference = memory.block(first);
+        {
+            GuardedChange change(memory.header().guard);
+            change.set(content.first_reference, reference.next.load());
+            change.set(reference.owner, memory.slot());
+            change.commit();
+        }
+        release_reference(memory, reference);
+    }
+    free_block(memory, item);
+}
+
+/// Takes a block apart that is this process's alone.
+inline void take_apart(FamilyMemory& memory, Block& block) {
+    switch (block.block_kind()) {
+        case BlockKind::reference:
+            return release_reference(memory, block);
+        case BlockKind::item:
+            return free_item(memory, block);
+        case BlockKind::queue:
+            while (Block* const item = block.content<SharedQueue>().discard_first(memory))
+                free_item(memory, *item);
+            break;
+        case BlockKind::lock:
+        case BlockKind::recursive_lock: {
+            // The system has a note of a mutex that is held: its memory may not be used otherwise.
+            os::RobustMutex& mutex = block.content<SharedLock>().mutex;
+            switch (mutex.try_lock()) {
+                case os::Locked::no:
+                    return;  // Freed when this process, or a later sweep, ends.
+                case os::Locked::by_caller:
+                case os::Locked::yes:
+                case os::Locked::after_death:
+                    (void)mutex.unlock();
+            }
+            break;
+        }
+        default:
+            break;
+    }
+    free_block(memory, block);
+}
+
+/// Gives back what a dead process had of the object.
+inline void bury_claim(FamilyMemory& memory, Block& reference) {
+    const ArenaOffset target = reference.target.load();
+    if (target == 0) return;
+    Block& object = memory.block(target);
+    switch (object.block_kind()) {
+        case BlockKind::semaphore:
+            return object.content<SharedSemaphore>().bury(reference);
+        case BlockKind::event:
+            return object.content<SharedEvent>().bury(reference);
+        case BlockKind::condition:
+            return object.content<SharedCondition>().bury(reference);
+        case BlockKind::barrier:
+            return object.content<SharedBarrier>().bury(reference);
+        case BlockKind::queue:
+            return object.content<SharedQueue>().bury(reference);
+        default:
+            return;
+    }
+}
+
+/// Takes over all that the process in `slot` had. Requires: it has died.
+inline void sweep_process(FamilyMemory& memory, std::uint64_t slot) {
+    const std::uint64_t own = memory.slot();
+    for_each_block(memory, [&](Block& block) {
+        if (block.owner.load() != slot) return;
+        if (block.block_kind() == BlockKind::reference) bury_claim(memory, block);
+        {  // If this process dies after that, who sweeps what it leaves goes on from here.
+            GuardedChange change(memory.header().guard);
+            change.set(block.owner, own);
+            change.commit();
+        }
+        take_apart(memory, block);
+    });
+    memory.header().processes[slot].store(0, std::memory_order_release);
+}
+
+/// One sweeps at a time: what another takes apart must not be looked at.
+class SweepLock {
+  public:
+    explicit SweepLock(os::RobustMutex& mutex) : mutex_{mutex} { (void)mutex.lock(); }
+    SweepLock(const SweepLock&) = delete;
+    SweepLock& operator=(const SweepLock&) = delete;
+    ~SweepLock() { (void)mutex_.unlock(); }
+
+  private:
+    os::RobustMutex& mutex_;
+};
+
+/// Gives back all that processes of the family had which have died.
+///
+/// Who sees a child die calls it: permits, places and references of the dead are given back, and who
+/// waits for them is woken.
+inline void sweep_dead_processes() noexcept {
+    try {
+        const auto memory = FamilyMemory::existing();
+        if (!memory) return;
+        const std::uint64_t own = memory->slot();
+        const SweepLock alone(memory->header().sweeping);
+        for (std::uint64_t slot = 1; slot < most_processes; ++slot) {
+            const std::uint64_t number = memory->header().processes[slot].load();
+            if (number != 0 && slot != own && !os::process_lives(number))
+                sweep_process(*memory, slot);
+        }
+    } catch (...) {  // No memory, or no descriptor, at this moment. The next death tries again.
+    }
+}
+
+}  // namespace muster::detail

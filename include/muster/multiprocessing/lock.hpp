@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <concepts>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <type_traits>
+
+#include <muster/detail/deadline.hpp>
+#include <muster/detail/family/shared_lock.hpp>
+#include <muster/detail/family/shared_reference.hpp>
+#include <muster/detail/threading/handle.hpp>
+#include <muster/errors.hpp>
+#include <muster/serialization.hpp>
+
+namespace muster {
+
+namespace multiprocessing {
+class Condition;
+}
+
+namespace detail {
+
+/// What `Lock` and `RLock` can both do. Meets TimedLockable.
+template <BlockKind kind>
+class SharedLockHandle {
+    using Wanted = SharedLock::Wanted;
+    static constexpr bool recursive = kind == BlockKind::recursive_lock;
+
+  public:
+    /// Waits until the lock is free, and holds it.
+    ///
+    /// **Throws**: `AbandonedLock` when the process that held it has died: it is not held then. So it
+    /// goes for everyone, until someone calls `recover`.
+    /// `InvalidStateError` when the calling thread holds a `Lock` already: it would wait for ever.
+    void lock() const {
+        if (!take(std::nullopt, Wanted::ordinary))
+            throw InvalidStateError("muster: this thread holds the lock already");
+    }
+
+    /// Holds the lock if that is possible at once. **Throws**: `AbandonedLock`, as `lock`.
+    [[nodiscard]] bool try_lock() const { return take(at_once, Wanted::ordinary); }
+
+    /// As `lock`, for at most `timeout`; zero or less only tries. False when the time is up.
+    template <typename Rep, typename Period>
+    [[nodiscard]] bool try_lock_for(std::chrono::duration<Rep, Period> timeout) const {
+        return take_until(deadline_after(timeout));
+    }
+    /// The same until a moment of any clock.
+    template <typename AnyClock, typename Duration>
+    [[nodiscard]] bool try_lock_until(std::chrono::time_point<AnyClock, Duration> when) const {
+        return take_until(deadline_at(when));
+    }
+
+    /// Lets go of it; of an `RLock` once.
+    ///
+    /// **Throws**: `InvalidStateError` when the calling thread does not hold it.
+    void unlock() const {
+        SharedLock& state = held_state("unlock()");
+        if (state.depth.load() == 1) return state.unlock();
+        state.depth.store(state.depth.load() - 1);
+    }
+
+    /// Waits until the lock is free, or its holder dead, and holds it: now is the time to mend what it
+    /// guards. `unlock` makes it an ordinary lock again.
+    ///
+    /// **Throws**: `InvalidStateError` as `lock`.
+    void recover() const {
+        if (!take(std::nullopt, Wanted::abandoned_too))
+            throw InvalidStateError("muster: this thread holds the lock already");
+    }
+
+    /// Whether some thread of any process holds it at the moment.
+    [[nodiscard]] bool locked() const { return handle_->holder.load() != 0; }
+
+  protected:
+    SharedLockHandle() : handle_{std::in_place, 0} {}
+    explicit SharedLockHandle(Access::Unread) {}
+
+  private:
+    friend class muster::Access;
+    friend class multiprocessing::Condition;
+
+    template <typename Archive>
+    void save(Archive& ar) const {
+        handle_.save(ar);
+    }
+    template <typename Archive>
+    void load(Archive& ar) {
+        handle_.load(ar);
+    }
+
+    /// False when it was not to be had in time, or never.
+    bool take(const Deadline& deadline, Wanted wanted) const {
+        SharedLock& state = *handle_;
+        const os::Locked got = state.lock(deadline, wanted);
+        if (got != os::Locked::by_caller) return got == os::Locked::yes;
+        if (!recursive) return false;
+        state.depth.store(state.depth.load() + 1);
+        return true;
+    }
+
+    bool take_until(const Deadline& deadline) const {
+        if (take(deadline, Wanted::ordinary)) return true;
+        while (!expired(deadline)) {  // Its holder waits for itself.
+            const std::atomic<std::uint32_t> never{0};
+            (void)os::sleep_on(never, 0, deadline);
+        }
+        return false;
+    }
+
+    /// **Throws**: `InvalidStateError` when the calling thread does not hold it.
+    SharedLock& held_state(const char* call) const {
+        SharedLock& state = *handle_;
+        if (!state.held_by_caller())
+            throw InvalidStateError(std::string("muster: ") + call +
+                                    " of a lock that the calling thread does not hold");
+        return state;
+    }
+
+    SharedHandle<SharedLock, kind> handle_;
+};
+
+}  // namespace detail
+
+namespace multiprocessing {
+
+/// A lock that one thread of one process holds at a time: only that thread may unlock it.
+///
+///     muster::multiprocessing::Lock lock;
+///     pool.submit([](muster::multiprocessing::Lock its, std::string line) {
+///         const std::scoped_lock held(its);
+///         append_to_file(line);
+///     }, lock, "hello");
+///
+/// A copy is the same lock, in other processes too: pass it as an argument, or inside other values.
+///
+/// | the lock     | lock(), try_lock()    | recover()           | unlock()                           |
+/// |--------------|-----------------------|---------------------|------------------------------------|
+/// | is free      | hold it               | holds it            | throws                             |
+/// | is held      | wait, or return false | waits               | by its holder frees it             |
+/// | is abandoned | throw `AbandonedLock` | holds it            | throws                             |
+///
+/// It is abandoned when the process that held it has died.
+///
+/// Thread safety: all members.
+class Lock : public detail::SharedLockHandle<detail::BlockKind::lock> {
+  public:
+    /// **Throws**: `std::system_error`, `std::bad_alloc`.
+    Lock() = default;
+
+  private:
+    friend class muster::Access;
+    explicit Lock(Access::Unread unread) : SharedLockHandle(unread) {}
+};
+
+/// A `Lock` that its holder may lock again; it is free when it was unlocked as often.
+class RLock : public detail::SharedLockHandle<detail::BlockKind::recursive_lock> {
+  public:
+    /// **Throws**: `std::system_error`, `std::bad_alloc`.
+    RLock() = default;
+
+  private:
+    friend class muster::Access;
+    explicit RLock(Access::Unread unread) : SharedLockHandle(unread) {}
+};
+
+/// What a `Condition` can wait with: a `Lock`, an `RLock`, or a `std::unique_lock` of one.
+template <typename T>
+concept ConditionLock = detail::one_of<std::remove_cv_t<T>, Lock, RLock, std::unique_lock<Lock>,
+                                       std::unique_lock<const Lock>, std::unique_lock<RLock>,
+                                       std::unique_lock<const RLock>>;
+
+static_assert(Serializable<Lock> && Serializable<RLock>);
+
+}  // namespace multiprocessing
+}  // namespace muster

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <type_traits>
+
+#include <muster/detail/family/shared_reference.hpp>
+#include <muster/detail/threading/handle.hpp>
+#include <muster/serialization.hpp>
+
+namespace muster {
+namespace detail {
+
+/// In front of bytes that processes share.
+struct alignas(64) SharedBytes {
+    explicit SharedBytes(std::size_t wanted) : size{wanted} {
+        // Another object may have been here. Of large blocks only the pages at the ends remain.
+        const std::size_t edge = wanted < zeroed_from ? wanted : os::page_size();
+        std::memset(data(), 0, edge);
+        std::memset(data() + size - edge, 0, edge);
+    }
+    [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
+
+    std::uint64_t size;
+};
+
+}  // namespace detail
+
+namespace multiprocessing {
+
+/// Elements in a row that processes share, without a copy.
+///
+///     muster::multiprocessing::SharedArray<double> samples(1'000'000);
+///     auto task = pool.submit([](muster::multiprocessing::SharedArray<double> its) {
+///         std::fill(its.begin(), its.end(), 1.5);
+///     }, samples);
+///
+/// All elements are zeros at first. A copy is the same array, in other processes too; the memory is
+/// freed with the last one, at the latest with the last process that shares it. Elements are bytes:
+/// numbers, and structs of them.
+///
+/// Thread safety: its own members; who may write which element when is the user's to say, with a
+/// `Lock`, say.
+template <typename T>
+    requires std::is_trivially_copyable_v<T> && (alignof(T) <= 64)
+class SharedArray {
+  public:
+    using value_type = T;
+
+    /// **Throws**: `std::invalid_argument` for a negative number; `std::bad_alloc`;
+    /// `std::system_error`.
+    template <std::integral Count>
+    explicit SharedArray(Count count) : SharedArray(Bytes{bytes_for(count)}) {}
+
+    [[nodiscard]] T* data() const { return reinterpret_cast<T*>(handle_->data()); }
+    [[nodiscard]] std::size_t size() const { return handle_->size / sizeof(T); }
+    [[nodiscard]] bool empty() const { return size() == 0; }
+    [[nodiscard]] T* begin() const { return data(); }
+    [[nodiscard]] T* end() const { return data() + size(); }
+
+    /// Requires: `index < size()`.
+    [[nodiscard]] T& operator[](std::size_t index) const { return data()[index]; }
+
+    /// **Throws**: `std::out_of_range`.
+    [[nodiscard]] T& at(std::size_t index) const {
+        if (index >= size())
+            throw std::out_of_range("muster: element " + std::to_string(index) +
+                                    " of a SharedArray of " + std::to_string(size()));
+        return data()[index];
+    }
+
+    [[nodiscard]] std::span<T> span() const { return {data(), size()}; }
+
+  private:
+    friend class muster::Access;
+    struct Bytes {
+        std::size_t count;
+    };
+    explicit SharedArray(Bytes bytes) : handle_{std::in_place, bytes.count, bytes.count} {}
+    explicit SharedArray(Access::Unread) {}
+
+    template <typename Count>
+    static std::size_t bytes_for(Count count) {
+        const std::size_t size = detail::checked_size(count, 0, "the size of a SharedArray");
+        if (size > (std::numeric_limits<std::size_t>::max)() / 2 / sizeof(T))
+            throw std::bad_alloc();
+        return size * sizeof(T);
+    }
+
+    template <typename Archive>
+    void save(Archive& ar) const {
+        handle_.save(ar);
+    }
+    template <typename Archive>
+    void load(Archive& ar) {
+        handle_.load(ar);
+    }
+
+    detail::SharedHandle<detail::SharedBytes, detail::BlockKind::memory> handle_;
+};
+
+static_assert(Serializable<SharedArray<double>>);
+
+}  // namespace multiprocessing
+}  // namespace muster
