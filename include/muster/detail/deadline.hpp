@@ -11,6 +11,9 @@ using Clock = std::chrono::steady_clock;
 /// A moment of the steady clock, or no limit.
 using Deadline = std::optional<Clock::time_point>;
 
+/// The deadline of who does not wait at all.
+inline constexpr Deadline at_once{(Clock::time_point::min)()};
+
 /// Times are compared as these: converting hours::max() to nanoseconds would overflow.
 using FloatingSeconds = std::chrono::duration<double>;
 

@@ -59,12 +59,12 @@ class Condition {
         return wait_until(lock, detail::deadline_after(timeout), ready);
     }
 
-    /// Wakes one of those who wait now. Needs no lock.
+    /// Wakes the thread that has waited longest, if there is one. Needs no lock.
     void notify_one() const { notify(1); }
     /// Wakes all who wait now. Needs no lock.
     void notify_all() const { notify(~std::size_t{0}); }
     /// Wakes as many as there are, but at most `count`. Needs no lock.
-    void notify(std::size_t count) const { handle_->notify(count); }
+    void notify(std::size_t count) const { handle_->notify(handle_.memory(), count); }
 
   private:
     friend class muster::Access;
@@ -94,14 +94,13 @@ class Condition {
     bool wait_until(L& held, const detail::Deadline& deadline) const {
         const auto& lock = handle_of(held);
         detail::SharedLock& state = lock.held_state("Condition::wait()");
-        detail::Block& reference = handle_.own();
         // Counted while it holds the lock: nobody can notify before it waits.
-        const std::uint64_t number = handle_->enter(reference);
+        detail::Block& waiter = handle_->enter(handle_.memory(), handle_.own().target.load());
         const std::uint64_t depth = state.depth.load();
         state.unlock();
         bool notified = false;
         try {
-            notified = handle_->wait(reference, number, deadline);
+            notified = handle_->wait(handle_.memory(), waiter, deadline);
         } catch (...) {
             relock(held, lock, depth);
             throw;
@@ -111,6 +110,7 @@ class Condition {
     }
     template <typename L, typename Ready>
     bool wait_until(L& held, const detail::Deadline& deadline, Ready& ready) const {
+        (void)handle_of(held).held_state("Condition::wait()");
         while (!ready())
             if (!wait_until(held, deadline)) return static_cast<bool>(ready());
         return true;

@@ -37,10 +37,7 @@ class SharedLockHandle {
     /// **Throws**: `AbandonedLock` when the process that held it has died: it is not held then. So it
     /// goes for everyone, until someone calls `recover`.
     /// `InvalidStateError` when the calling thread holds a `Lock` already: it would wait for ever.
-    void lock() const {
-        if (!take(std::nullopt, Wanted::ordinary))
-            throw InvalidStateError("muster: this thread holds the lock already");
-    }
+    void lock() const { (void)take(std::nullopt, Wanted::ordinary); }
 
     /// Holds the lock if that is possible at once. **Throws**: `AbandonedLock`, as `lock`.
     [[nodiscard]] bool try_lock() const { return take(at_once, Wanted::ordinary); }
@@ -69,10 +66,7 @@ class SharedLockHandle {
     /// guards. `unlock` makes it an ordinary lock again.
     ///
     /// **Throws**: `InvalidStateError` as `lock`.
-    void recover() const {
-        if (!take(std::nullopt, Wanted::abandoned_too))
-            throw InvalidStateError("muster: this thread holds the lock already");
-    }
+    void recover() const { (void)take(std::nullopt, Wanted::abandoned_too); }
 
     /// Whether some thread of any process holds it at the moment.
     [[nodiscard]] bool locked() const { return handle_->holder.load() != 0; }
@@ -94,11 +88,15 @@ class SharedLockHandle {
         handle_.load(ar);
     }
 
-    /// False when it was not to be had in time, or never.
+    /// False when it was not to be had in time. **Throws**: `InvalidStateError` when it never would be.
     bool take(const Deadline& deadline, Wanted wanted) const {
         SharedLock& state = *handle_;
         const os::Locked got = state.lock(deadline, wanted);
         if (got != os::Locked::by_caller) return got == os::Locked::yes;
+        if (!recursive && !deadline)
+            throw InvalidStateError(
+                "muster: lock() by the thread that holds this Lock already would never return; "
+                "unlock() it first, or use an RLock");
         if (!recursive) return false;
         state.depth.store(state.depth.load() + 1);
         return true;

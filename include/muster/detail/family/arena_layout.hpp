@@ -35,6 +35,7 @@ enum class BlockKind : std::uint64_t {
     semaphore,
     event,
     condition,
+    waiter,
     barrier,
     queue,
     item,

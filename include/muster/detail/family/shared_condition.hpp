@@ -1,89 +1,130 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <new>
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
-#include <muster/detail/family/shared_gate.hpp>
+#include <muster/detail/os.hpp>
 
 namespace muster::detail {
 
-/// A condition in the family's memory.
+/// In a block of its own: a thread that waits for a condition.
 ///
-/// Who waits has a number. A notification is a permit to go on, for one of those who had theirs by
-/// then: who comes later cannot take it. How many threads of a process wait is the claim of its
-/// reference.
+/// | condition | linked | the thread                                                        |
+/// |-----------|--------|-------------------------------------------------------------------|
+/// | set       | 1      | waits, and is in the condition's list                             |
+/// | set       | 0      | was notified and doesn't know yet: if it dies, another one may go |
+/// | 0         | 0      | waits no more                                                     |
+struct WaiterContent {
+    SharedWord condition{0};
+    SharedWord linked{0};
+    SharedWord next{0};
+    SharedWord previous{0};
+    std::atomic<std::uint32_t> turn{0};  ///< It sleeps on this.
+};
+
+/// A condition in the family's memory: a list of those who wait, in the order in which they came.
 struct SharedCondition {
     static constexpr BlockKind kind = BlockKind::condition;
 
-    /// Counts the caller as waiting; returns its number.
-    std::uint64_t enter(Block& reference) {
+    /// Counts the caller as waiting, from now on.
+    Block& enter(FamilyMemory& memory, ArenaOffset own) {
+        Block& waiter = allocate_block(memory, sizeof(WaiterContent));
+        auto& content = *new (&waiter.content<WaiterContent>()) WaiterContent;
+        waiter.kind.store(static_cast<std::uint64_t>(BlockKind::waiter));
+        const ArenaOffset offset = memory.offset_of(waiter);
         GuardedChange change(guard);
-        const std::uint64_t number = numbers.load();
-        change.set(numbers, number + 1);
-        change.set(waiting, waiting.load() + 1);
-        change.set(reference.claim, reference.claim.load() + 1);
+        const ArenaOffset last = tail.load();
+        change.set(last == 0 ? head : content_of(memory, last).next, offset);
+        change.set(content.previous, last);
+        change.set(content.condition, own);
+        change.set(content.linked, 1);
+        change.set(tail, offset);
         change.commit();
-        return number;
+        return waiter;
     }
 
-    /// Blocks until notified, at most until the deadline. Then the caller waits no more.
-    bool wait(Block& reference, std::uint64_t number, const Deadline& deadline) {
-        const bool notified = gate.wait_until(
-            [&] {
-                GuardedChange change(guard);
-                if (permits.load() == 0 || number >= notified_below.load()) return false;
-                change.set(permits, permits.load() - 1);
-                leave(change, reference);
-                return true;
-            },
-            deadline);
-        if (!notified) {
-            GuardedChange change(guard);
-            leave(change, reference);
+    /// Blocks until the waiter is notified, at most until the deadline; then it is gone.
+    bool wait(FamilyMemory& memory, Block& waiter, const Deadline& deadline) {
+        auto& content = waiter.content<WaiterContent>();
+        for (bool in_time = true; in_time && content.linked.load() != 0;) {
+            const std::uint32_t seen = content.turn.load();
+            if (content.linked.load() != 0)
+                in_time = os::sleep_on(content.turn, seen, deadline, os::Sharing::processes);
         }
+        bool notified = false;
+        {
+            GuardedChange change(guard);
+            notified = content.linked.load() == 0;
+            if (!notified) unlink(change, memory, content);
+            change.set(content.condition, 0);
+            change.commit();
+        }
+        free_block(memory, waiter);
         return notified;
     }
 
-    void notify(std::uint64_t count) {
-        {
-            GuardedChange change(guard);
-            const std::uint64_t more = std::min(count, waiting.load() - permits.load());
-            if (more == 0) return;
-            change.set(permits, permits.load() + more);
-            change.set(notified_below, numbers.load());
-            change.commit();
+    /// Wakes those who have waited longest.
+    void notify(FamilyMemory& memory, std::uint64_t count) {
+        for (; count != 0; --count) {
+            WaiterContent* first = nullptr;
+            {
+                GuardedChange change(guard);
+                if (head.load() == 0) return;
+                first = &content_of(memory, head.load());
+                unlink(change, memory, *first);
+                change.commit();
+            }
+            wake(*first);  // Its block is a waiter's or nobody's: to touch it does no harm.
         }
-        gate.notify_all();  // The one who may go on may be any of those who sleep.
     }
 
-    /// Who died waits no more; a permit that it may have been given is another's.
-    void bury(Block& reference) {
+    /// A process has died that may have notified someone whom it had not woken yet.
+    void bury(FamilyMemory& memory, ArenaOffset own) {
+        for_each_block(memory, [&](Block& block) {
+            if (block.block_kind() == BlockKind::waiter && block.owner.load() != 0 &&
+                block.content<WaiterContent>().condition.load() == own)
+                wake(block.content<WaiterContent>());
+        });
+    }
+
+    /// The thread that waited has died. If it was to go on, another one is.
+    void bury_waiter(FamilyMemory& memory, Block& waiter) {
+        auto& content = waiter.content<WaiterContent>();
+        bool notified = false;
         {
             GuardedChange change(guard);
-            const std::uint64_t left = waiting.load() - reference.claim.load();
-            change.set(waiting, left);
-            change.set(permits, std::min(permits.load(), left));
-            change.set(reference.claim, 0);
+            notified = content.linked.load() == 0;
+            if (!notified) unlink(change, memory, content);
+            change.set(content.condition, 0);
             change.commit();
         }
-        gate.notify_all();
+        if (notified) notify(memory, 1);
     }
 
     Guard guard;
-    SharedWord numbers{0};
-    SharedWord waiting{0};
-    SharedWord permits{0};         ///< Never more than wait.
-    SharedWord notified_below{0};  ///< Who has a lower number may take one.
-    SharedGate gate;
+    SharedWord head{0};
+    SharedWord tail{0};
 
   private:
-    void leave(GuardedChange& change, Block& reference) {
-        change.set(waiting, waiting.load() - 1);
-        change.set(reference.claim, reference.claim.load() - 1);
-        change.commit();
+    static WaiterContent& content_of(FamilyMemory& memory, ArenaOffset waiter) noexcept {
+        return memory.block(waiter).content<WaiterContent>();
+    }
+
+    void unlink(GuardedChange& change, FamilyMemory& memory, WaiterContent& content) noexcept {
+        const ArenaOffset next = content.next.load();
+        const ArenaOffset previous = content.previous.load();
+        change.set(previous == 0 ? head : content_of(memory, previous).next, next);
+        change.set(next == 0 ? tail : content_of(memory, next).previous, previous);
+        change.set(content.linked, 0);
+    }
+
+    static void wake(WaiterContent& content) noexcept {
+        content.turn.fetch_add(1);
+        os::wake_all(content.turn, os::Sharing::processes);
     }
 };
 

@@ -126,6 +126,10 @@ class SharedHandle {
         : reference_{SharedReference::make<State>(kind, sizeof(State) + extra,
                                                   std::forward<Args>(args)...)} {}
     SharedHandle() noexcept = default;  // Of no object; only to be read into.
+    // To move it is to copy it, so that none becomes empty.
+    SharedHandle(const SharedHandle&) noexcept = default;
+    SharedHandle& operator=(const SharedHandle&) noexcept = default;
+    ~SharedHandle() = default;
 
     [[nodiscard]] State& operator*() const { return *operator->(); }
     [[nodiscard]] State* operator->() const {

@@ -41,10 +41,24 @@ struct SharedSemaphore {
             deadline);
     }
 
-    /// Throws: `InvalidStateError` if it is bounded and had no more to get back.
+    /// Throws: `InvalidStateError` if it is bounded and had not so many to get back.
     void release(FamilyMemory& memory, Block& reference, std::uint64_t count) {
-        for (std::uint64_t done = 0; done < count; ++done)
-            release_one(memory, reference, count - done);
+        {
+            GuardedChange change(guard);
+            const std::uint64_t next = value.load() + count;
+            if (bounded.load() != 0 && next > initial.load())
+                throw InvalidStateError(
+                    "muster: a BoundedSemaphore was released more often than it was acquired");
+            // Whose permits were they? First the caller's, then those of whoever has too many.
+            std::uint64_t claims = claimed.load();
+            const std::uint64_t missing = initial.load() - std::min(initial.load(), next);
+            claims -= give_up(change, reference, count);
+            if (claims > missing)
+                claims -= give_up_of_others(change, memory, reference, claims - missing);
+            change.set(value, next);
+            change.set(claimed, claims);
+            change.commit();
+        }
         gate.notify(count);
     }
 
@@ -69,26 +83,26 @@ struct SharedSemaphore {
     SharedGate gate;
 
   private:
-    void release_one(FamilyMemory& memory, Block& reference, std::uint64_t wanted) {
-        GuardedChange change(guard);
-        const std::uint64_t next = value.load() + 1;
-        if (bounded.load() != 0 && value.load() + wanted > initial.load())
-            throw InvalidStateError(
-                "muster: a BoundedSemaphore was released more often than it was acquired");
-        change.set(value, next);
-        // Whose permit was it? First the caller's; else, if fewer are missing than claimed, anyone's.
-        Block* holder = reference.claim.load() != 0 ? &reference : nullptr;
-        if (!holder && claimed.load() + next > initial.load() && claimed.load() != 0)
-            for_each_block(memory, [&](Block& block) {
-                if (block.block_kind() == BlockKind::reference && block.owner.load() != 0 &&
-                    block.target.load() == reference.target.load() && block.claim.load() != 0)
-                    holder = &block;
-            });
-        if (holder) {
-            change.set(holder->claim, holder->claim.load() - 1);
-            change.set(claimed, claimed.load() - 1);
-        }
-        change.commit();
+    static std::uint64_t give_up(GuardedChange& change, Block& reference, std::uint64_t most) {
+        const std::uint64_t count = std::min(most, reference.claim.load());
+        if (count != 0) change.set(reference.claim, reference.claim.load() - count);
+        return count;
+    }
+
+    static std::uint64_t give_up_of_others(GuardedChange& change, FamilyMemory& memory,
+                                           const Block& own, std::uint64_t wanted) {
+        constexpr int most_others = 8;  // What is left is found at the next release.
+        std::uint64_t count = 0;
+        int others = 0;
+        for_each_block(memory, [&](Block& block) {
+            if (count == wanted || others == most_others || &block == &own ||
+                block.block_kind() != BlockKind::reference || block.owner.load() == 0 ||
+                block.target.load() != own.target.load() || block.claim.load() == 0)
+                return;
+            count += give_up(change, block, wanted - count);
+            ++others;
+        });
+        return count;
     }
 };
 

@@ -47,6 +47,10 @@ inline void take_apart(FamilyMemory& memory, Block& block) {
             return release_reference(memory, block);
         case BlockKind::item:
             return free_item(memory, block);
+        case BlockKind::waiter:
+            if (const ArenaOffset waited_for = block.content<WaiterContent>().condition.load())
+                memory.block(waited_for).content<SharedCondition>().bury_waiter(memory, block);
+            break;
         case BlockKind::queue:
             while (Block* const item = block.content<SharedQueue>().discard_first(memory))
                 free_item(memory, *item);
@@ -82,7 +86,7 @@ inline void bury_claim(FamilyMemory& memory, Block& reference) {
         case BlockKind::event:
             return object.content<SharedEvent>().bury(reference);
         case BlockKind::condition:
-            return object.content<SharedCondition>().bury(reference);
+            return object.content<SharedCondition>().bury(memory, target);
         case BlockKind::barrier:
             return object.content<SharedBarrier>().bury(reference);
         case BlockKind::queue:

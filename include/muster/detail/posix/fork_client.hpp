@@ -84,7 +84,7 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
     [[nodiscard]] bool pending() const noexcept { return pending_; }
 
     /// Takes in what the server has reported.
-    void receive() noexcept {
+    void receive() noexcept override {
         pending_ = false;
         while (const std::optional<Received> received = next(MSG_DONTWAIT)) keep(received->report);
     }

@@ -3,11 +3,14 @@
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <muster/detail/posix/syscall.hpp>
 #include <string_view>
 
@@ -43,6 +46,30 @@ inline std::uint64_t process_number() noexcept {
     }
     const auto id = static_cast<std::uint64_t>(MUSTER_SYSCALL(getpid)());
     return id << 40 ^ start_time_in({text, size});
+}
+
+/// The id of the process of this number.
+constexpr ::pid_t id_in(std::uint64_t number) noexcept {
+    return static_cast<::pid_t>(number >> 40);
+}
+
+/// Whether the process of this number is alive. One that has ended and was not reaped is not.
+inline bool process_lives(std::uint64_t number) noexcept {
+    const ::pid_t id = id_in(number);
+    char path[32];
+    char text[1024];
+    (void)std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(id));
+    const int fd = MUSTER_SYSCALL(open)(path, O_RDONLY | O_CLOEXEC);
+    // Without /proc, what can be told is whether there is a process of that id.
+    if (fd == -1) return MUSTER_SYSCALL(kill)(id, 0) == 0 || errno != ESRCH;
+    const auto size = MUSTER_SYSCALL(read)(fd, text, sizeof text);
+    MUSTER_SYSCALL(close)(fd);
+    if (size <= 0) return false;  // It has ended since.
+    const std::string_view stat(text, static_cast<std::size_t>(size));
+    const std::size_t name_end = stat.rfind(')');
+    const char state = name_end + 2 < stat.size() ? stat[name_end + 2] : 'X';
+    return state != 'Z' && state != 'X' &&
+           (static_cast<std::uint64_t>(id) << 40 ^ start_time_in(stat)) == number;
 }
 
 /// Notices forks of this process.

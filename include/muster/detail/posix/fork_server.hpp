@@ -25,7 +25,7 @@
 namespace muster::detail::posix {
 
 /// The descriptors that a copy is given.
-inline constexpr std::size_t handed_fds = 5;
+inline constexpr std::size_t handed_fds = 6;
 using HandedFds = std::array<int, handed_fds>;
 
 struct ForkRequest {
@@ -87,6 +87,30 @@ inline ::ssize_t receive_with_fds(int socket, std::span<std::byte> bytes, Handed
     return size;
 }
 
+/// What a fresh copy of a process does first: it has the null device as standard input, and a process
+/// group of its own, ends by SIGTERM, and with its parent. Its descriptors may get other numbers.
+inline void become_copy(::pid_t parent, HandedFds& fds) noexcept {
+    (void)MUSTER_SYSCALL(setpgid)(0, 0);
+    (void)MUSTER_SYSCALL(prctl)(PR_SET_PDEATHSIG, SIGKILL);
+    if (MUSTER_SYSCALL(getppid)() != parent) MUSTER_SYSCALL(_exit)(1);
+    // Where the program has closed its standard streams, what is received gets their numbers.
+    for (int& fd : fds) {
+        if (fd == -1 || fd > STDERR_FILENO) continue;
+        const int above = MUSTER_SYSCALL(fcntl)(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        MUSTER_SYSCALL(close)(fd);
+        fd = above;
+    }
+    const int null = MUSTER_SYSCALL(open)("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null > STDIN_FILENO) {
+        (void)MUSTER_SYSCALL(dup2)(null, STDIN_FILENO);
+        MUSTER_SYSCALL(close)(null);
+    }
+    // The program's handler for its own end, if it has one, must not keep a worker from its end.
+    struct ::sigaction by_default {};
+    by_default.sa_handler = SIG_DFL;
+    (void)MUSTER_SYSCALL(sigaction)(SIGTERM, &by_default, nullptr);
+}
+
 /// The loop of the process that makes the copies.
 class ForkLoop {
   public:
@@ -139,7 +163,10 @@ class ForkLoop {
         const ::pid_t server = MUSTER_SYSCALL(getpid)();
         const ::pid_t pid = MUSTER_SYSCALL(fork)();
         if (pid == 0) {
+            MUSTER_SYSCALL(close)(control_);
             become_copy(server, fds);
+            (void)MUSTER_SYSCALL(sigaction)(SIGCHLD, &child_action_, nullptr);
+            (void)MUSTER_SYSCALL(pthread_sigmask)(SIG_SETMASK, &mask_, nullptr);
             return true;
         }
         if (pid == -1) {
@@ -154,31 +181,6 @@ class ForkLoop {
         for (const int fd : fds)
             if (fd != -1) MUSTER_SYSCALL(close)(fd);
         return false;
-    }
-
-    void become_copy(::pid_t server, HandedFds& fds) noexcept {
-        (void)MUSTER_SYSCALL(setpgid)(0, 0);
-        (void)MUSTER_SYSCALL(prctl)(PR_SET_PDEATHSIG, SIGKILL);
-        if (MUSTER_SYSCALL(getppid)() != server) MUSTER_SYSCALL(_exit)(1);
-        MUSTER_SYSCALL(close)(control_);
-        // Where the program has closed its standard streams, what is received gets their numbers.
-        for (int& fd : fds) {
-            if (fd == -1 || fd > STDERR_FILENO) continue;
-            const int above = MUSTER_SYSCALL(fcntl)(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-            MUSTER_SYSCALL(close)(fd);
-            fd = above;
-        }
-        const int null = MUSTER_SYSCALL(open)("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null > STDIN_FILENO) {
-            (void)MUSTER_SYSCALL(dup2)(null, STDIN_FILENO);
-            MUSTER_SYSCALL(close)(null);
-        }
-        // The program's handler for its own end, if it has one, must not keep a worker from its end.
-        struct ::sigaction by_default {};
-        by_default.sa_handler = SIG_DFL;
-        (void)MUSTER_SYSCALL(sigaction)(SIGTERM, &by_default, nullptr);
-        (void)MUSTER_SYSCALL(sigaction)(SIGCHLD, &child_action_, nullptr);
-        (void)MUSTER_SYSCALL(pthread_sigmask)(SIG_SETMASK, &mask_, nullptr);
     }
 
     void report_ends() noexcept {

@@ -58,6 +58,20 @@ inline void leave_signals_to_others() noexcept {
     (void)MUSTER_SYSCALL(pthread_sigmask)(SIG_BLOCK, &all, nullptr);
 }
 
+// Only glibc tells a handler the exit code.
+#ifdef __GLIBC__
+/// Has `exit` call `handler` with its code, before the exit handlers and the destructors of static
+/// objects that were registered until now. Best effort: there may be no memory.
+inline void run_first_at_exit(void (*handler)(int code)) noexcept {
+    (void)MUSTER_SYSCALL(on_exit)(
+        [](int code, void* to_call) { reinterpret_cast<void (*)(int)>(to_call)(code); },
+        reinterpret_cast<void*>(handler));
+}
+#else
+/// Does nothing: without its code the end of the process could not be told to its parent.
+inline void run_first_at_exit(void (* /*handler*/)(int code)) noexcept {}
+#endif
+
 [[noreturn]] inline void end_process(int code) noexcept { MUSTER_SYSCALL(_exit)(code); }
 
 /// Ends this worker and all that it started, at once.

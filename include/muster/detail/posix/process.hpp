@@ -55,6 +55,8 @@ class Reaper {
     Reaper(const Reaper&) = delete;
     Reaper& operator=(const Reaper&) = delete;
 
+    /// Takes in what it has to tell.
+    virtual void receive() noexcept = 0;
     /// How the process ended, told once; empty while it runs.
     virtual std::optional<ExitStatus> take_status(::pid_t pid) noexcept = 0;
     /// True when it will tell nothing more.
@@ -181,6 +183,11 @@ class ChildProcess {
     /// reaps it, or when it was gone before it could be asked for: then ask poll_exit(), at the end
     /// of its lifeline say.
     [[nodiscard]] int death_fd() const noexcept { return reaper_ ? -1 : death_.get(); }
+
+    /// As death_fd(), also when another process reaps it: how it ended may be known a little later.
+    [[nodiscard]] int end_fd() const noexcept { return death_.get(); }
+    /// The process that reaps it, if that is another one.
+    [[nodiscard]] Reaper* reaper() const noexcept { return reaper_.get(); }
 
     /// How it ended, reaping it; empty while it runs.
     ///

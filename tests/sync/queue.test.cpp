@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency
+// The names in brackets are those of the cases of CPython's test_queue.py.
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <numeric>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "sync/backends.hpp"
+
+namespace sync_queue_test {
+
+namespace {
+
+using muster::InvalidStateError;
+using muster::QueueShutDown;
+using muster::test::Crew;
+using muster::test::next;
+using muster::test::patience;
+using namespace std::chrono_literals;
+using Clock = std::chrono::steady_clock;
+
+template <typename B>
+using Numbers = typename B::template Queue<int>;
+
+// Workers, which tell 1 for success.
+
+template <typename B>
+void get_one(Numbers<B> queue, Numbers<B> told) {
+    told.put(queue.get() ? 1 : 0);
+}
+template <typename B>
+void put_one(Numbers<B> queue, Numbers<B> told) {
+    try {
+        queue.put(7);
+        told.put(1);
+    } catch (const QueueShutDown&) {
+        told.put(0);
+    }
+}
+template <typename B>
+void join(Numbers<B> queue, Numbers<B> told) {
+    queue.join();
+    told.put(1);
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("a queue gives what was put, in order, twice [test_basic, test_nowait]", B,
+                   MUSTER_BACKENDS) {
+    const Numbers<B> queue(2);
+    for (int round = 0; round < 2; ++round) {
+        CHECK(queue.empty());
+        CHECK_FALSE(queue.full());
+        queue.put(111);
+        CHECK(queue.size() == 1);
+        CHECK_FALSE(queue.empty());
+        CHECK_FALSE(queue.full());
+        CHECK(queue.try_put(222));
+        CHECK(queue.full());
+        CHECK_FALSE(queue.try_put(333));
+        CHECK_FALSE(queue.put_for(333, 5ms));
+        CHECK_FALSE(queue.put_for(333, 0s));
+        CHECK_FALSE(queue.put_for(333, -1s));  // [test_negative_timeout_raises_exception]
+        CHECK(queue.size() == 2);
+        CHECK(queue.get() == 111);
+        CHECK(queue.put_for(333, 0s));
+        CHECK(queue.try_get() == 222);
+        CHECK(queue.get_for(patience) == 333);
+        CHECK(queue.empty());
+        CHECK(queue.try_get() == std::nullopt);
+        CHECK(queue.get_for(0s) == std::nullopt);
+        CHECK(queue.get_for(-1s) == std::nullopt);
+        const auto begin = Clock::now();
+        CHECK(queue.get_for(20ms) == std::nullopt);
+        CHECK(Clock::now() - begin >= 20ms);
+        for (int i = 0; i < 3; ++i) queue.task_done();
+    }
+    CHECK(queue.join_for(0s));
+}
+
+TEST_CASE_TEMPLATE("a queue is bounded by a positive number only", B, MUSTER_BACKENDS) {
+    CHECK_THROWS_AS(Numbers<B>(-1), std::invalid_argument);
+    const Numbers<B> without_bound(std::size_t{0});
+    for (int i = 0; i < 1000; ++i) CHECK(without_bound.try_put(i));
+    CHECK_FALSE(without_bound.full());
+    CHECK(without_bound.size() == 1000);
+}
+
+TEST_CASE_TEMPLATE("a copy is the same queue", B, MUSTER_BACKENDS) {
+    const typename B::template Queue<std::string> queue;
+    const auto copy = queue;
+    queue.put("text");
+    CHECK(copy.size() == 1);
+    CHECK(copy.get() == "text");
+}
+
+TEST_CASE_TEMPLATE("who waits for an item, or for room, goes on when it comes [test_basic]", B,
+                   MUSTER_BACKENDS) {
+    const Numbers<B> queue(1);
+    const Numbers<B> told;
+    {
+        const Crew<B> getter(1, &get_one<B>, queue, told);
+        CHECK(getter.falls_asleep());
+        CHECK(told.empty());
+        queue.put(1);
+        CHECK(next(told, 1) == std::vector{1});
+    }
+    queue.put(2);
+    const Crew<B> putter(1, &put_one<B>, queue, told);
+    CHECK(putter.falls_asleep());
+    CHECK(told.empty());
+    CHECK(queue.get() == 2);
+    CHECK(next(told, 1) == std::vector{1});
+    CHECK(queue.get() == 7);
+}
+
+TEST_CASE_TEMPLATE("task_done is refused when it is called too often [test_queue_task_done]", B,
+                   MUSTER_BACKENDS) {
+    const Numbers<B> queue;
+    CHECK_THROWS_AS(queue.task_done(), InvalidStateError);
+    queue.put(1);
+    queue.task_done();
+    CHECK_THROWS_AS(queue.task_done(), InvalidStateError);
+}
+
+TEST_CASE_TEMPLATE("join returns when all items are done, twice [test_queue_join]", B,
+                   MUSTER_BACKENDS) {
+    const Numbers<B> queue;
+    const Numbers<B> sums;
+    const Crew<B> workers(
+        2,
+        [](Numbers<B> in, Numbers<B> out) {
+            while (const std::optional<int> x = in.get()) {
+                out.put(*x);
+                in.task_done();
+            }
+        },
+        queue, sums);
+    for (int round = 0; round < 2; ++round) {
+        for (int i = 0; i < 100; ++i) queue.put(i);
+        queue.join();
+        CHECK(sums.size() == 100);
+        const std::vector<int> done = next(sums, 100);
+        CHECK(std::accumulate(done.begin(), done.end(), 0) == 4950);
+    }
+    queue.shutdown();
+    CHECK(workers.join());
+}
+
+TEST_CASE_TEMPLATE("join waits for the last task_done, but no longer than its time", B,
+                   MUSTER_BACKENDS) {
+    const Numbers<B> queue;
+    const Numbers<B> told;
+    queue.join();
+    queue.put(1);
+    queue.put(2);
+    const Crew<B> joiners(2, &join<B>, queue, told);
+    CHECK(queue.get() == 1);
+    queue.task_done();
+    CHECK(queue.get() == 2);
+    CHECK(joiners.falls_asleep());
+    CHECK(told.empty());
+    CHECK_FALSE(queue.join_for(0s));
+    CHECK_FALSE(queue.join_for(5ms));
+    queue.task_done();
+    CHECK(next(told, 2) == std::vector{1, 1});
+    CHECK(queue.join_for(-1s));
+}
+
+TEST_CASE_TEMPLATE(
+    "every item arrives once, in the order of its producer [test_many_threads, "
+    "test_order]",
+    B, MUSTER_BACKENDS) {
+    constexpr int producers = 4;
+    constexpr int items = 2000;
+    const Numbers<B> queue(10);
+    const typename B::template Queue<std::vector<int>> results;
+    const Numbers<B> numbers;
+    for (int i = 0; i < producers; ++i) numbers.put(i);
+    const Crew<B> consumers(
+        3,
+        [](Numbers<B> in, typename B::template Queue<std::vector<int>> out) {
+            std::vector<int> taken;
+            while (const std::optional<int> x = in.get()) taken.push_back(*x);
+            out.put(taken);
+        },
+        queue, results);
+    const Crew<B> crew(
+        producers,
+        [](Numbers<B> out, Numbers<B> mine) {
+            const int first = *mine.get() * items;
+            for (int i = 0; i < items; ++i) out.put(first + i);
+        },
+        queue, numbers);
+    CHECK(crew.join());
+    queue.shutdown();
+    std::vector<int> all;
+    bool in_order = true;
+    for (const std::vector<int>& taken : next(results, 3)) {
+        std::vector<int> last(producers, -1);
+        for (const int x : taken) {
+            int& before = last[static_cast<std::size_t>(x / items)];
+            in_order = in_order && x > before;
+            before = x;
+        }
+        all.insert(all.end(), taken.begin(), taken.end());
+    }
+    CHECK(in_order);
+    std::sort(all.begin(), all.end());
+    std::vector<int> expected(producers * items);
+    std::iota(expected.begin(), expected.end(), 0);
+    CHECK(all == expected);
+}
+
+}  // namespace sync_queue_test

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency skip=thread
+// A copy of the process made by fork() while threads run. The names in brackets are those of the
+// cases of CPython's test_threading.py and lock_tests.py. (ThreadSanitizer does not allow threads
+// in such a copy.)
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <muster/threading.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "support/in_copy.hpp"
+
+namespace threading_fork_test {
+
+namespace {
+
+using muster::test::in_copy;
+using muster::threading::current_thread;
+using muster::threading::Event;
+using muster::threading::Lock;
+using muster::threading::Thread;
+
+}  // namespace
+
+TEST_CASE("in a copy of the process its threads have ended [test_2_join_in_forked_process]") {
+    const Event gate;
+    auto thread = std::make_unique<Thread>([gate] { gate.wait(); });
+    auto ended = std::make_unique<Thread>([] {});
+    auto fresh = std::make_unique<Thread>([] {});
+    thread->start();
+    ended->start();
+    while (ended->is_alive()) {
+    }
+    CHECK(in_copy([&] {
+              if (thread->is_alive()) return 1;
+              thread->join();
+              ended->join();
+              thread.reset();
+              ended.reset();
+              fresh->start();
+              fresh->join();
+              return fresh->is_alive() ? 2 : 0;
+          }) == 0);
+    CHECK(thread->is_alive());
+    gate.set();
+    thread->join();
+}
+
+TEST_CASE(
+    "in a copy of the process the thread that forked goes on [test_main_thread_after_fork_"
+    "from_nonmain_thread, test_reinit_tls_after_fork]") {
+    int code = -1;
+    std::optional<muster::threading::ThreadInfo> info;
+    const Thread thread({.name = "forking"}, [&] {
+        info = current_thread();
+        const long long before = info->id();
+        code = in_copy([&] {
+            if (!current_thread().is_alive()) return 1;
+            if (current_thread().name() != "forking") return 2;
+            if (current_thread().id() != ::getpid()) return 3;
+            if (info->id() == before || !info->is_alive()) return 4;
+            return 0;
+        });
+    });
+    thread.start();
+    thread.join();
+    CHECK(code == 0);
+    CHECK(in_copy([] {
+              const Thread other{[] {}};
+              other.start();
+              return current_thread().name() == "MainThread" && other.id() != ::getpid() ? 0 : 1;
+          }) == 0);
+}
+
+TEST_CASE("a lock is held in a copy of the process as before [test_at_fork_reinit]") {
+    const Lock lock;
+    const Event event;
+    lock.lock();
+    CHECK(in_copy([&] {
+              if (lock.try_lock()) return 1;
+              lock.unlock();
+              if (!lock.try_lock()) return 2;
+              event.set();
+              event.wait();
+              return 0;
+          }) == 0);
+    CHECK(lock.locked());
+    CHECK_FALSE(event.is_set());
+    lock.unlock();
+}
+
+}  // namespace threading_fork_test
