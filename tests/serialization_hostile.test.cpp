@@ -19,7 +19,9 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -30,6 +32,13 @@ namespace {
 using Bytes = std::vector<std::byte>;
 
 struct Empty {};
+
+enum Loose { first, second };  // No fixed underlying type: the language knows of 0 and 1 only.
+
+struct Marked {
+    std::string name;
+    Loose mark;
+};
 
 struct Tree {
     int value;
@@ -53,6 +62,9 @@ struct Everything {
     std::variant<std::monostate, int, std::string> variant;
     std::shared_ptr<std::deque<long>> pointer;
     std::bitset<13> bitset;
+    Loose loose;
+    std::vector<Loose> loosely;
+    Marked marked;
     Tree tree;
 };
 
@@ -69,6 +81,9 @@ Everything everything() {
             .variant = "variant",
             .pointer = std::make_shared<std::deque<long>>(3, 4L),
             .bitset = std::bitset<13>(0x1234U),
+            .loose = second,
+            .loosely = {first, second},
+            .marked = {"name", second},
             .tree = {1, {{2, {}}, {3, {{4, {}}}}}}};
 }
 
@@ -190,6 +205,27 @@ TEST_CASE("flags, alternatives and bits that do not exist are refused") {
     CHECK(error_of<std::bitset<3>>({std::byte{8}}) != "no error");
     CHECK(error_of<std::bitset<3>>({std::byte{7}}) == "no error");
     CHECK(error_of<std::vector<Empty>>({std::byte{1}, std::byte{1}}) != "no error");
+}
+
+TEST_CASE("an enum takes every value of its underlying type, also without a fixed one") {
+    const auto bits_of = [](const Loose& value) {  // Without reading it as what it may not be.
+        std::underlying_type_t<Loose> bits = 0;
+        std::memcpy(&bits, &value, sizeof bits);
+        return bits;
+    };
+    const auto value = static_cast<std::underlying_type_t<Loose>>(0x12345678);
+    const Marked marked =
+        muster::deserialize<Marked>(muster::serialize(std::pair(std::string("name"), value)));
+    CHECK(bits_of(marked.mark) == value);
+    const auto several =
+        muster::deserialize<std::vector<Loose>>(muster::serialize(std::vector{value, value + 1}));
+    REQUIRE(several.size() == 2);
+    CHECK(bits_of(several[0]) == value);
+    CHECK(bits_of(several[1]) == value + 1);
+
+    enum class Fixed : short { only = 1 };
+    const auto fixed = muster::deserialize<Fixed>(muster::serialize(short{-300}));
+    CHECK(static_cast<short>(fixed) == -300);
 }
 
 TEST_CASE("counts beyond 64 bits are refused") {

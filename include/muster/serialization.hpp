@@ -66,6 +66,11 @@ template <typename T>
 /// The bytes may be anything: cut, corrupted or made to do harm. Each is read at most once, and
 /// memory is taken in proportion to them, however many elements they claim.
 ///
+/// An enum takes any value of its underlying type, whether an enumerator has it or not. Give it
+/// that type (`enum Color : int`) if the bytes may be anything: to one without, the language gives
+/// no value beyond its enumerators' bits, and though compilers do, `-fstrict-enums` and
+/// `-fsanitize=enum` take them at the language's word.
+///
 /// Throws: `SerializationError` when the bytes are not exactly one `T`, or are nested deeper than
 ///         500 levels. Otherwise what a user's hook threw.
 template <typename T>

@@ -1,4 +1,5 @@
 // refused: muster: this callable cannot go to another process
+// names: lambda
 // SPDX-License-Identifier: MIT
 #include <muster/process_pool_executor.hpp>
 

@@ -1,4 +1,5 @@
 // refused: muster: a raw pointer means nothing in another process
+// names: const int*
 // SPDX-License-Identifier: MIT
 #include <muster/process_pool_executor.hpp>
 

@@ -1,4 +1,5 @@
 // refused: muster: a smart pointer to an array does not know its length
+// names: std::unique_ptr<int[]
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

@@ -1,4 +1,5 @@
 // refused: muster: an aggregate with a base class cannot be taken field by field
+// names: Job
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

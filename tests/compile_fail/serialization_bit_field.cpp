@@ -1,4 +1,5 @@
 // refused: muster: an aggregate with bit-fields cannot be taken field by field
+// names: Flags
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

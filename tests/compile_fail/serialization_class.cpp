@@ -1,4 +1,5 @@
 // refused: muster: nothing says how this type becomes bytes
+// names: Account
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

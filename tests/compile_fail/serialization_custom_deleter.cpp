@@ -1,4 +1,5 @@
 // refused: muster: a pointer with its own deleter
+// names: std::unique_ptr<int, Close>
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

@@ -1,4 +1,5 @@
 // refused: muster: a function cannot become bytes
+// names: int (*)(int)
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

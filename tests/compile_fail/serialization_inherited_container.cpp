@@ -1,4 +1,5 @@
 // refused: muster: a class that inherits a container may hold more
+// names: Names
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

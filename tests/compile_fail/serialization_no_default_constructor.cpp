@@ -1,4 +1,5 @@
 // refused: muster: a value is made before it is read
+// names: Account
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

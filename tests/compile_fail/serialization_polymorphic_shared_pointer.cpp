@@ -1,4 +1,5 @@
 // refused: muster: a pointer to a polymorphic type may point to any derived class
+// names: std::shared_ptr<Animal>
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

@@ -1,4 +1,5 @@
 // refused: muster: a raw pointer means nothing in another process
+// names: const char*
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

@@ -1,4 +1,5 @@
 // refused: muster: an aggregate with a field that cannot be made from bytes
+// names: Job
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

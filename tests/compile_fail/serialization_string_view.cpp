@@ -1,4 +1,5 @@
 // refused: muster: a view does not own what it shows
+// names: std::basic_string_view<char
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

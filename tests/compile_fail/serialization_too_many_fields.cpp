@@ -1,4 +1,5 @@
 // refused: muster: an aggregate with more than 64 fields
+// names: Wide
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

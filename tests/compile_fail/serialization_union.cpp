@@ -1,4 +1,5 @@
 // refused: muster: nobody knows which member of a union is alive
+// names: Number
 // SPDX-License-Identifier: MIT
 #include <muster/serialization.hpp>
 

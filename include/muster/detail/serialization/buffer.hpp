@@ -10,6 +10,8 @@
 
 namespace muster::detail {
 
+class SharedReference;  // To an object that processes share.
+
 /// A growing run of bytes that an Encoder writes to.
 ///
 /// Its owner decides where the bytes live: on the heap, in shared memory. Only running out of room
@@ -22,6 +24,9 @@ class ByteBuffer {
     std::byte* data = nullptr;
     std::size_t size = 0;
     std::size_t capacity = 0;
+
+    /// What the bytes speak of, and what therefore has to live as long as they do.
+    std::vector<std::shared_ptr<SharedReference>> kept;
 
     /// Makes room for `count` more bytes, and leaves `size` as it is.
     void reserve(std::size_t count) {

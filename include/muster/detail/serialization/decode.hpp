@@ -5,7 +5,6 @@
 #include <muster/detail/serialization/verdict.hpp>
 
 #include <array>
-#include <bit>
 #include <cstddef>
 #include <iterator>
 #include <memory>
@@ -217,7 +216,7 @@ template <typename T>
 T decode_bulk(Decoder& in) {
     std::array<std::byte, sizeof(T)> bytes;
     in.read<T>(bytes.data(), bytes.size());
-    return std::bit_cast<T>(bytes);
+    return from_bytes<T>(bytes);
 }
 
 template <typename T>

@@ -6,8 +6,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <type_traits>
+#include <utility>
 
 namespace muster::detail {
 
@@ -84,6 +86,11 @@ class Encoder {
             value >>= 7;
         }
         write_byte(static_cast<unsigned>(value));
+    }
+
+    /// Keeps an object alive as long as the bytes that speak of it.
+    void keep(std::shared_ptr<SharedReference> object) {
+        buffer_.kept.push_back(std::move(object));
     }
 
     /// How many bytes the buffer holds.

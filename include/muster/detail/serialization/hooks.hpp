@@ -17,6 +17,11 @@ namespace muster {
 class Access {
   public:
     // What follows is asked and called by muster alone.
+
+    /// Makes an object that is about to be read into, where making one otherwise would cost
+    /// something, as it does for locks and queues.
+    struct Unread {};
+
     template <typename T, typename Archive>
     static constexpr bool has_serialize = requires(T& value, Archive& ar) { value.serialize(ar); };
     template <typename T, typename Archive>
@@ -36,7 +41,9 @@ class Access {
         requires(T& value, Archive& ar) { value.load(ar, 0U); };
 
     template <typename T>
-    static constexpr bool is_default_constructible = requires { T(); };
+    static constexpr bool is_made_unread = requires { T(Unread{}); };
+    template <typename T>
+    static constexpr bool is_default_constructible = is_made_unread<T> || requires { T(); };
 
     template <typename T, typename Archive>
     static void call_serialize(T& value, Archive& ar) {
@@ -67,7 +74,11 @@ class Access {
 
     template <typename T>
     static T construct() {
-        return T();
+        if constexpr (is_made_unread<T>) {
+            return T(Unread{});
+        } else {
+            return T();
+        }
     }
 };
 

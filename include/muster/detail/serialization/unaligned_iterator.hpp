@@ -6,8 +6,22 @@
 #include <cstddef>
 #include <cstring>
 #include <iterator>
+#include <type_traits>
 
 namespace muster::detail {
+
+/// The value that has these bytes.
+///
+/// An enum is made from its underlying type: one whose underlying type is not fixed may not have
+/// this value, and sanitizers complain where such an object is read.
+template <typename T>
+T from_bytes(const std::array<std::byte, sizeof(T)>& bytes) noexcept {
+    if constexpr (std::is_enum_v<T>) {
+        return static_cast<T>(std::bit_cast<std::underlying_type_t<T>>(bytes));
+    } else {
+        return std::bit_cast<T>(bytes);
+    }
+}
 
 /// Reads values of a trivially copyable type from bytes that need not be aligned for it.
 ///
@@ -27,7 +41,7 @@ class UnalignedIterator {
     T operator*() const {
         std::array<std::byte, sizeof(T)> bytes;
         std::memcpy(bytes.data(), at_, sizeof(T));
-        return std::bit_cast<T>(bytes);
+        return from_bytes<T>(bytes);
     }
     T operator[](std::ptrdiff_t n) const { return *(*this + n); }
 
