@@ -17,6 +17,7 @@
 
 #include "support/event.hpp"
 #include "support/in_copy.hpp"
+#include "support/orphan.hpp"
 
 namespace thread_pool_fork_test {
 
@@ -94,6 +95,29 @@ TEST_CASE("in a copy of the process its pools neither wait nor touch anything") 
     CHECK_FALSE(queued.done());
     gate.set();
     queued.result();
+}
+
+TEST_CASE("in a copy of the process nobody waits for outcomes that are only in the original") {
+    ThreadPoolExecutor pool(1);
+    const Event begun;
+    const Event gate;
+    auto running = pool.submit([begun, gate] {
+        begun.set();
+        gate.wait();
+        return 1;
+    });
+    begun.wait();
+    auto queued = pool.submit([] { return 2; });
+    auto tried_again = pool.submit({.retries = 1}, [] { return 3; });
+    for (const auto& pending : {running, queued, tried_again, queued.then([](int x) { return x; })})
+        CHECK(in_copy([&] { return muster::test::ask_orphan(pending); }) == 0);
+    gate.set();
+    CHECK(running.result() + queued.result() + tried_again.result() == 6);
+    CHECK(in_copy([&] { return queued.result(); }) == 2);  // It was there before.
+    CHECK(in_copy([&] {
+              ThreadPoolExecutor own(1);
+              return queued.then(own, [](int x) { return x + 2; }).result();
+          }) == 4);
 }
 
 TEST_CASE("a copy of the process ends without waiting for pools that it inherited") {

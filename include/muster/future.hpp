@@ -64,26 +64,31 @@ class AnyFuture {
 
     /// Waits until done. Never throws what the task threw.
     ///
+    /// In a copy of the process, made by the application's own `fork()`, an outcome that was not
+    /// there before will never be: nothing waits for it, and `result()` and `exception()` throw
+    /// `InvalidStateError`.
     /// **Blocks**. In a task of a thread pool, a task of that pool that has not begun is run here.
-    void wait() const { state().wait(std::nullopt); }
+    void wait() const { (void)state().wait_if_it_comes(std::nullopt); }
 
     /// Waits at most `timeout`, and returns whether it is done. Zero or less polls.
     template <typename Rep, typename Period>
     bool wait_for(std::chrono::duration<Rep, Period> timeout) const {
-        return state().done() || state().wait(detail::deadline_after(timeout));
+        return state().done() ||
+               (state().wait_if_it_comes(detail::deadline_after(timeout)) && state().done());
     }
 
     /// Waits until `when` at the latest, and returns whether it is done.
     template <typename Clock, typename Duration>
     bool wait_until(std::chrono::time_point<Clock, Duration> when) const {
-        return state().done() || state().wait(detail::deadline_at(when));
+        return state().done() ||
+               (state().wait_if_it_comes(detail::deadline_at(when)) && state().done());
     }
 
     /// Waits, and returns the task's exception, null for success.
     ///
     /// **Throws**: `CancelledError` when it was cancelled.
     [[nodiscard]] std::exception_ptr exception() const {
-        state().wait(std::nullopt);
+        wait();
         return outcome();
     }
 
@@ -108,7 +113,7 @@ class AnyFuture {
 
     template <typename Rep, typename Period>
     void throw_unless_done(std::chrono::duration<Rep, Period> timeout) const {
-        if (!wait_for(timeout))
+        if (!state().done() && !state().wait_if_it_comes(detail::deadline_after(timeout)))
             throw TimeoutError(
                 "muster: the result was not there in the time given; the task goes "
                 "on, and you may ask again");
@@ -119,6 +124,7 @@ class AnyFuture {
     friend struct std::hash<AnyFuture>;
 
     [[nodiscard]] std::exception_ptr outcome() const {
+        if (!state().done()) detail::StateBase::throw_orphaned();
         if (state().phase() == detail::Phase::cancelled) throw CancelledError();
         return state().error();
     }
@@ -149,14 +155,14 @@ class [[nodiscard("the future is the only way to the task's result; post() needs
     /// `InvalidStateError` when the value was moved out before.
     /// **Blocks**. In a task of a thread pool, a task of that pool that has not begun is run here.
     std::add_lvalue_reference_t<const T> result() const& {
-        state().wait(std::nullopt);
+        wait();
         return value();
     }
 
     /// Waits for the task and moves its value out: `pool.submit(f).result()`. Another access to the
     /// value, through any handle, throws `InvalidStateError`.
     T result() && {
-        state().wait(std::nullopt);
+        wait();
         return take();
     }
 

@@ -19,8 +19,10 @@ namespace muster {
 /// How worker processes come to be.
 enum class StartMethod {
     spawn,  ///< The same program is started afresh. Safe in programs with threads.
-    fork,   ///< Copies of this program as it was when the pool was made, memory included. As safe
-            ///< as `fork` is at that moment. POSIX only.
+    /// Copies of this program as it was when the pool was made, memory included. As safe as `fork`
+    /// is at that moment. They end without the exit handlers and static destructors of the program:
+    /// with glibc also where a task calls `exit`, which runs them elsewhere. POSIX only.
+    fork,
     forkserver  ///< Copies of a process that was started afresh and has done nothing else. POSIX only.
 };
 
@@ -31,7 +33,8 @@ class ProcessInitializer {
     /// Nothing.
     ProcessInitializer() = default;
 
-    /// `fn(args...)`, encoded when the pool gets its first task, whose `submit` throws what that throws.
+    /// `fn(args...)`, encoded when the pool gets its first task. What that throws is in this task's
+    /// future, and no worker starts; the next task has it tried again.
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, ProcessInitializer>)
     ProcessInitializer(F&& fn, Args&&... args) {  // Implicit: it is written as an option's value.

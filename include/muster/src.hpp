@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <memory>
 #include <utility>
 
+#include <muster/multiprocessing/process.hpp>
 #include <muster/muster.hpp>
 #include <muster/standard_exceptions.hpp>
 
@@ -21,6 +23,9 @@ ThreadEngine& make_engine(ThreadPoolOptions&& options) {
 }
 ProcessEngine& make_engine(ProcessPoolOptions&& options) {
     return *new ProcessEngine(std::move(options));
+}
+std::shared_ptr<Child> make_child(multiprocessing::ProcessOptions&& options) {
+    return std::make_shared<Child>(std::move(options));
 }
 void serve() { serve_parent(); }
 

@@ -149,7 +149,7 @@ class CompletionRange {
                                std::to_string(futures_.size()) +
                                ") futures unfinished when the time given to as_completed was up");
         std::size_t index = 0;
-        set_->pop_done(index);
+        if (!set_->pop_done(index)) detail::StateBase::throw_orphaned();
         ++yielded_;
         // Moved out, so that the range does not keep the results alive that were gone through.
         current_ = std::exchange(futures_[index], F{});

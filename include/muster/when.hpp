@@ -57,6 +57,13 @@ class JoinState : public State<R> {
         return nullptr;
     }
 
+    [[nodiscard]] bool orphaned() noexcept override {
+        const auto lost = [](const Ref<StateBase>& input) { return input->orphaned(); };
+        if (this->done()) return false;
+        return Derived::needs_all ? std::any_of(inputs_.begin(), inputs_.end(), lost)
+                                  : std::all_of(inputs_.begin(), inputs_.end(), lost);
+    }
+
     /// Starts listening. Each input's list holds a reference to this state until it is done.
     void link() noexcept {
         for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -96,6 +103,8 @@ class AllState final : public JoinState<R, AllState<R, Gather>> {
     using Base = JoinState<R, AllState<R, Gather>>;
 
   public:
+    static constexpr bool needs_all = true;
+
     AllState(std::vector<Ref<StateBase>> inputs, Gather gather)
         : Base(std::move(inputs)), missing_{this->size()}, gather_{std::move(gather)} {}
 
@@ -133,6 +142,8 @@ class AnyState final : public JoinState<R, AnyState<R, Pick>> {
     using Base = JoinState<R, AnyState<R, Pick>>;
 
   public:
+    static constexpr bool needs_all = false;
+
     AnyState(std::vector<Ref<StateBase>> inputs, Pick pick)
         : Base(std::move(inputs)), pick_{std::move(pick)} {}
 

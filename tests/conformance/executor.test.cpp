@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency start_methods
-// CPython's test_concurrent_futures/executor.py (ExecutorTest) and test_init.py, over each kind of
-// pool. The names in brackets are the cases' names there.
+// CPython's test_concurrent_futures/executor.py (ExecutorTest), test_init.py, and what other files
+// there ask of map, over each kind of pool. The names in brackets are the cases' names there.
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -251,6 +251,38 @@ TEST_CASE_TEMPLATE(
     }
 }
 
+TEST_CASE_TEMPLATE("map runs though nobody goes through it [test_map_submits_without_iteration]",
+                   Kind, EVERY_KIND) {
+    typename Kind::Pool pool(Kind::options(2));
+    TaskGate gate;
+    const std::vector<std::string> paths(10, gate.path());
+
+    // Adapted: all of it, when the buffer is as large; map is lazy.
+    auto results = pool.map({.buffersize = 10}, TaskGate::arrive, paths, std::string(10, 'a'));
+    pool.shutdown();
+
+    CHECK(gate.arrived() == std::string(10, 'a'));
+}
+
+TEST_CASE_TEMPLATE(
+    "a map whose time is up cancels the element it waited for, and the next "
+    "[test_executor_map_current_future_cancel]",
+    Kind, EVERY_KIND) {
+    typename Kind::Pool pool(Kind::options(1));
+    TaskGate gate;
+    auto first = pool.submit(TaskGate::pass, gate.path(), '1');
+    gate.arrival();
+    const std::vector<std::string> paths(2, gate.path());
+
+    auto results = pool.map({.timeout = 0s}, TaskGate::arrive, paths, std::string("23"));
+    CHECK_THROWS_AS((void)results.begin(), muster::TimeoutError);
+
+    gate.open();
+    pool.wait_idle();
+    CHECK(first.result() == '1');
+    CHECK(gate.arrived().empty());
+}
+
 TEST_CASE_TEMPLATE(
     "shutdown runs a map that has more elements than workers "
     "[test_shutdown_race_issue12456]",
@@ -322,7 +354,7 @@ TEST_CASE_TEMPLATE(
 
 TEST_CASE_TEMPLATE(
     "an initializer that fails breaks the pool for good "
-    "[FailingInitializerMixin.test_initializer]",
+    "[FailingInitializerMixin.test_initializer, mpire worker_init with an error]",
     Kind, EVERY_KIND) {
     auto options = Kind::options();
     options.initializer = fail_to_initialize;

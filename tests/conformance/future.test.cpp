@@ -103,7 +103,9 @@ TEST_CASE("a callback sees that the future was cancelled [test_done_callback_wit
     CHECK(seen.calls == 1);
 }
 
-TEST_CASE("a callback that throws disturbs no other [test_done_callback_raises]") {
+TEST_CASE(
+    "a callback that throws disturbs no other "
+    "[test_done_callback_raises, pebble test_process_pool_callback_error]") {
     // Adapted: on_error gets it, where Python's log has it.
     std::vector<std::string> errors;
     muster::ThreadPoolExecutor pool({.max_workers = 1, .on_error = [&](std::exception_ptr thrown) {

@@ -158,7 +158,9 @@ TEST_CASE(
     CHECK(sum == 30);
 }
 
-TEST_CASE("any signal that ends a worker costs its task alone [deadpool test_kill]") {
+TEST_CASE(
+    "any signal that ends a worker costs its task alone "
+    "[deadpool test_kill, mpire kill_apply]") {
     ProcessPoolExecutor pool(Processes::options(1));
     for (const int signal : {SIGTERM, SIGKILL, SIGABRT, SIGSEGV, SIGFPE, SIGINT, SIGHUP}) {
         CAPTURE(signal);

@@ -100,7 +100,8 @@ void stay_with_inner(const std::string& path, const std::string& answer) {
 
 TEST_CASE(
     "a task past its time is ended, and its worker replaced "
-    "[pebble test_process_pool_timeout, test_process_pool_timeout_callback]") {
+    "[pebble test_process_pool_timeout, test_process_pool_timeout_callback, "
+    "test_process_pool_stop_timeout, mpire task_timeout]") {
     ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
     TaskGate gate;
@@ -119,7 +120,7 @@ TEST_CASE(
 TEST_CASE(
     "a running task may be ended, and the next has another worker "
     "[pebble test_process_pool_cancel, test_process_pool_different_process, "
-    "deadpool test_cancel_and_kill]") {
+    "test_process_pool_stop_cancel, deadpool test_cancel_and_kill]") {
     ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
     TaskGate gate;
@@ -285,6 +286,29 @@ TEST_CASE(
     CHECK(muster::test::ends(inner));
 }
 
+TEST_CASE("a task may start a process and wait for it [pebble test_process_pool_child_process]") {
+    ProcessPoolExecutor pool(Processes::options(1));
+
+    const int status = pool.submit([] {
+                               const ::pid_t child = ::fork();
+                               if (child == 0) ::_exit(5);
+                               int ended = -1;
+                               ::waitpid(child, &ended, 0);
+                               return WEXITSTATUS(ended);
+                           })
+                           .result();
+
+    CHECK(status == 5);
+}
+
+TEST_CASE_TEMPLATE("a worker may have a pool of the other kind [pebble pools in workers]", Kind,
+                   EVERY_KIND) {
+    typename Kind::Pool pool(Kind::options(1));
+
+    CHECK(pool.submit(inner_pid<Threads>).result() == pool.submit(own_pid).result());
+    CHECK(muster::test::ends(pool.submit(inner_pid<Processes>).result()));
+}
+
 TEST_CASE(
     "who ends a worker ends the workers that it has "
     "[loky test_kill_process_tree, deadpool test_sub_sub_process]") {
@@ -310,6 +334,8 @@ TEST_CASE(
     "[deadpool: inherited future is invalid in child]") {
     ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
+    TaskGate gate;
+    auto pending = pool.submit(TaskGate::pass, gate.path(), 'a');
     std::fflush(nullptr);
     const ::pid_t copy = ::fork();
     if (copy == 0) {
@@ -318,7 +344,13 @@ TEST_CASE(
         try {
             (void)pool.submit(own_pid);
         } catch (const muster::InvalidStateError&) {
-            code = 0;
+            code = 2;
+        } catch (...) {
+        }
+        try {
+            (void)pending.result();
+        } catch (const muster::InvalidStateError&) {
+            code -= 2;
         } catch (...) {
         }
         ::_exit(code);
@@ -327,6 +359,8 @@ TEST_CASE(
     ::waitpid(copy, &status, 0);
 
     CHECK(status == 0);
+    gate.open();
+    CHECK(pending.result() == 'a');
     CHECK(pool.submit(own_pid).result() == worker);
 }
 

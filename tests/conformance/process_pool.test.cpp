@@ -10,6 +10,7 @@
 #include <csignal>
 #include <cstddef>
 #include <exception>
+#include <filesystem>
 #include <numeric>
 #include <optional>
 #include <set>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "conformance/executors.hpp"
+#include "posix/descriptors.hpp"
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
@@ -40,7 +42,6 @@ int leave(int code) { ::_exit(code); }
 void fail_to_initialize() { throw std::runtime_error("error in initializer"); }
 // Comes, stays until the gate opens, and comes again.
 void twice_at(const std::string& path) {
-    ::signal(SIGTERM, SIG_DFL);  // A forked worker has the handler of the test's main.
     TaskGate::pass(path, '1');
     TaskGate::arrive(path, '2');
 }
@@ -207,7 +208,9 @@ TEST_CASE("idle workers are used again [test_idle_process_reuse_multiple]") {
 
 // --- max_tasks_per_child
 
-TEST_CASE("a worker is replaced after its tasks [test_max_tasks_per_child]") {
+TEST_CASE(
+    "a worker is replaced after its tasks "
+    "[test_max_tasks_per_child, pebble test_process_pool_future_limit]") {
     // Adapted: fork is no exception, as its workers come from a snapshot.
     ProcessPoolExecutor pool(with_limit<Processes>(1, 3));
     const int first = pool.submit(own_pid).result();
@@ -300,14 +303,47 @@ TEST_CASE(
     CHECK(gate.arrived().empty());
 }
 
-TEST_CASE("workers that cannot start break the pool [test_failed_worker_replacement_breaks_pool]") {
-    ProcessPoolExecutor pool({.max_workers = 1, .executable = "/nonexistent/program"});
+TEST_CASE(
+    "a worker that cannot be replaced breaks the pool "
+    "[test_failed_worker_replacement_breaks_pool]") {
+    const std::string program = "/tmp/muster-program-" + std::to_string(::getpid());
+    std::filesystem::copy_file(muster::test::own_path(), program);
+    ProcessPoolExecutor pool({.max_workers = 1, .start_timeout = 5min, .executable = program});
+    const int worker = pool.submit(own_pid).result();
+    std::filesystem::remove(program);
+    ::kill(worker, SIGKILL);
+    CHECK(muster::test::ends(worker));
+
     std::vector<Future<int>> futures;
     for (int i = 0; i < 3; ++i) futures.push_back(pool.submit(own_pid));
     for (const auto& future : futures) {
         REQUIRE(future.wait_for(200s));
-        CHECK_THROWS_AS((void)future.result(), muster::BrokenProcessPool);
+        try {
+            FAIL("a worker: " << future.result());
+        } catch (const muster::BrokenProcessPool& error) {
+            const std::string words = error.what();
+            CHECK_MESSAGE(words.find("its workers cannot start") != std::string::npos, words);
+            CHECK_MESSAGE(words.find(program) != std::string::npos, words);
+        }
     }
+}
+
+TEST_CASE(
+    "a pool whose initializer fails leaves nothing behind "
+    "[FailingInitializerResourcesTest.test_spawn, test_forkserver]") {
+    const auto fail_in_a_pool = [] {
+        auto options = Processes::options(2);
+        options.initializer = fail_to_initialize;
+        ProcessPoolExecutor pool(std::move(options));
+        CHECK_THROWS_AS((void)pool.submit(own_pid).result(), muster::BrokenProcessPool);
+    };
+    fail_in_a_pool();  // What is made once for all pools is made here.
+    const auto descriptors = muster::test::open_descriptors();
+
+    fail_in_a_pool();
+
+    CHECK(muster::test::open_descriptors() == descriptors);
+    CHECK(muster::test::children_of().empty());
 }
 
 // --- terminate_workers and kill_workers
@@ -315,7 +351,7 @@ TEST_CASE("workers that cannot start break the pool [test_failed_worker_replacem
 TEST_CASE(
     "a task never goes on when its worker is ended by force "
     "[test_terminate_workers, test_kill_workers, test_force_shutdown_workers, "
-    "test_force_shutdown_workers_stops_pool]") {
+    "test_force_shutdown_workers_stops_pool, loky test_shutdown_kill]") {
     for (const bool forceful : {false, true}) {
         CAPTURE(forceful);
         ProcessPoolExecutor pool(Processes::options(1));

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <csignal>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +18,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "conformance/executors.hpp"
@@ -66,6 +68,7 @@ TEST_CASE_TEMPLATE("after shutdown nothing can be submitted [test_run_after_shut
 // --- ends of programs, which are told the kind of pool
 
 TEST_CASE("program: main returns while a task runs" * doctest::skip()) {
+    ::dup2(STDOUT_FILENO, STDERR_FILENO);  // Nothing is to be said there either.
     with_kind(muster::test::argument_of_program(), [](auto kind) {
         using Kind = decltype(kind);
         static typename Kind::Pool pool(Kind::options());
@@ -73,6 +76,25 @@ TEST_CASE("program: main returns while a task runs" * doctest::skip()) {
         (void)pool.submit(say_apple_after, gate.path());
         gate.arrival();
         std::atexit([] { gate.open(); });  // Before the pool waits: it was registered later.
+    });
+}
+
+TEST_CASE("program: submits at exit" * doctest::skip()) {
+    ::dup2(STDOUT_FILENO, STDERR_FILENO);
+    with_kind(muster::test::argument_of_program(), [](auto kind) {
+        using Kind = decltype(kind);
+        static typename Kind::Pool pool(Kind::options());
+        static const auto submit = [](const char* when) {
+            try {
+                muster::test::say(when + std::to_string(pool.submit(triple, 2).result()));
+            } catch (const muster::ShutdownError&) {
+                muster::test::say(when + std::string("refused"));
+            }
+        };
+        (void)pool.submit(triple, 1).result();
+        std::atexit([] { submit("after shutdown "); });
+        std::atexit([] { pool.shutdown(); });
+        std::atexit([] { submit("before shutdown "); });
     });
 }
 
@@ -101,6 +123,18 @@ TEST_CASE("a program whose main returns lets its running task end [test_interpre
         CAPTURE(kind);
         Program program = Program::test_case("main returns while a task runs", kind);
         CHECK(program.rest() == "apple\n");
+        CHECK(program.exit_code() == 0);
+    }
+}
+
+TEST_CASE(
+    "an exit handler may submit until the pool is shut down "
+    "[test_submit_after_interpreter_shutdown]") {
+    // Adapted: a static pool accepts tasks until it is shut down or destroyed.
+    for (const std::string kind : {"threads", "processes"}) {
+        CAPTURE(kind);
+        Program program = Program::test_case("submits at exit", kind);
+        CHECK(program.rest() == "before shutdown 6\nafter shutdown refused\n");
         CHECK(program.exit_code() == 0);
     }
 }
@@ -198,11 +232,18 @@ TEST_CASE_TEMPLATE(
     Kind, EVERY_KIND) {
     typename Kind::Pool pool(Kind::options());
     auto results = pool.map({.buffersize = 10}, triple, std::vector{1, 2, 3});
+    std::vector<int> pids;
+    if constexpr (std::is_same_v<Kind, Processes>) {
+        pool.submit(triple, 1).wait();
+        pids = pool.stats().pids;
+        CHECK_FALSE(pids.empty());
+    }
     pool.shutdown({.wait = false});
 
     std::vector<int> given;
     for (const int result : results) given.push_back(result);
     CHECK(given == std::vector{3, 6, 9});
+    for (const int pid : pids) CHECK(muster::test::ends(pid));  // By themselves: the pool is here.
 }
 
 TEST_CASE(
@@ -223,6 +264,41 @@ TEST_CASE(
     const auto children = muster::test::children_of();  // No zombie either.
     for (const int pid : pids)
         CHECK(std::find(children.begin(), children.end(), pid) == children.end());
+}
+
+TEST_CASE(
+    "a pool that is dropped leaves no worker [loky test_processes_terminate_on_executor_gc]") {
+    std::vector<int> pids;
+    {
+        Processes::Pool pool(Processes::options(2));
+        TaskGate gate;
+        std::vector<Future<char>> futures;
+        for (int i = 0; i < 2; ++i)
+            futures.push_back(pool.submit(TaskGate::pass, gate.path(), 'a'));
+        for (int i = 0; i < 2; ++i) gate.arrival();
+        pids = pool.stats().pids;
+    }
+    CHECK(pids.size() == 2);
+    for (const int pid : pids) CHECK(muster::test::ends(pid));
+}
+
+TEST_CASE("program: ends by SIGKILL" * doctest::skip()) {
+    Processes::Pool pool(Processes::options(2));
+    for (const int x : pool.map(triple, std::vector<int>(100, 1))) (void)x;
+    std::string pids;
+    for (const int pid : pool.stats().pids) pids += std::to_string(pid) + " ";
+    muster::test::say(pids);
+    ::raise(SIGKILL);
+}
+
+TEST_CASE(
+    "no worker outlives a program that is killed "
+    "[loky test_sigkill_shutdown_leaks_workers]") {
+    Program program = Program::test_case("ends by SIGKILL");
+    const std::vector<::pid_t> pids = program.pids();
+    CHECK_FALSE(pids.empty());
+    CHECK(program.exit_code() == -SIGKILL);
+    for (const ::pid_t pid : pids) CHECK(muster::test::ends(pid));
 }
 
 TEST_CASE(

@@ -162,16 +162,17 @@ TEST_CASE("all calls throw on a process that was moved from, which goes on") {
     CHECK(second.pid() == 0);
 }
 
-TEST_CASE("the call gets its arguments, strings as such and what can only be moved [test_args_argument]") {
+TEST_CASE(
+    "the call gets its arguments, strings as such and what can only be moved "
+    "[test_args_argument]") {
     const Notes notes;
     const Process adder{Adder{100}, notes.path(), std::vector{10, 20}, std::make_unique<int>(3)};
     adder.start();
     adder.join();
     CHECK(notes.line() == "133");
-    const Process literal{[](const std::string& path, const std::string& text) {
-                              Notes::add(path, text);
-                          },
-                          notes.path(), "literal"};
+    const Process literal{
+        [](const std::string& path, const std::string& text) { Notes::add(path, text); },
+        notes.path(), "literal"};
     literal.start();
     literal.join();
     CHECK(notes.lines().back() == "literal");
@@ -187,20 +188,22 @@ TEST_CASE("names count from Process-1, or are as given [test_process]") {
     CHECK(one.name().rfind("Process-", 0) == 0);
     CHECK(std::stoi(other.name().substr(8)) == std::stoi(one.name().substr(8)) + 1);
     const Notes notes;
-    const Process given({.name = "reader", .daemon = true},
-                        [](const std::string& path) {
-                            const auto self = mp::current_process();
-                            Notes::add(path, self.name() + (self.daemon() ? " daemon" : ""));
-                        },
-                        notes.path());
+    const Process given(
+        {.name = "reader", .daemon = true},
+        [](const std::string& path) {
+            const auto self = mp::current_process();
+            Notes::add(path, self.name() + (self.daemon() ? " daemon" : ""));
+        },
+        notes.path());
     CHECK(given.name() == "reader");
     CHECK(given.daemon());
     CHECK_FALSE(one.daemon());
     given.start();
     given.join();
     CHECK(notes.line() == "reader daemon");
-    const Process long_one({.name = std::string(1000, 'n')},
-                           [] { std::exit(static_cast<int>(mp::current_process().name().size())); });
+    const Process long_one({.name = std::string(1000, 'n')}, [] {
+        std::exit(static_cast<int>(mp::current_process().name().size()));
+    });
     long_one.start();
     long_one.join();
     CHECK(long_one.name().size() == 1000);
@@ -240,13 +243,14 @@ TEST_CASE("program: exceptions" * doctest::skip()) {
     say("code " + std::to_string(*unreadable.exit_code()));
 }
 
-TEST_CASE("an exception that leaves the call is a line on stderr, and exit code 1 [test_stderr_flush]") {
+TEST_CASE(
+    "an exception that leaves the call is a line on stderr, and exit code 1 [test_stderr_flush]") {
     Program program = Program::test_case("exceptions");
     const std::string line = program.line();
     const std::string pid = program.line();
     const std::string number = pid.substr(4, pid.find(' ', 4) - 4);
-    CHECK(line == "muster: process 'thrower' (pid " + number +
-                      ") ended by an exception: thrown words");
+    CHECK(line ==
+          "muster: process 'thrower' (pid " + number + ") ended by an exception: thrown words");
     CHECK(pid == "pid " + number + " code 1");
     CHECK(program.line().find("ended by an exception: an exception that is not a std::exception") !=
           std::string::npos);
@@ -254,7 +258,9 @@ TEST_CASE("an exception that leaves the call is a line on stderr, and exit code 
     CHECK(program.line() == "code 1");
 }
 
-TEST_CASE("a process that a signal ends has minus its number as exit code [test_terminate] [test_kill] [test_interrupt_no_handler]") {
+TEST_CASE(
+    "a process that a signal ends has minus its number as exit code [test_terminate] [test_kill] "
+    "[test_interrupt_no_handler]") {
     for (const int signal : {SIGTERM, SIGKILL, SIGINT, SIGUSR1}) {
         CAPTURE(signal);
         const ProcessGate gate;
@@ -299,10 +305,8 @@ TEST_CASE("a process is asked to stop by request_stop, and the first request is 
 }
 
 TEST_CASE("a process that was asked to stop before it was started sees it at once") {
-    const Process process{[](const StopToken& stop, int code) {
-                              std::exit(stop.stop_requested() ? code : 1);
-                          },
-                          17};
+    const Process process{
+        [](const StopToken& stop, int code) { std::exit(stop.stop_requested() ? code : 1); }, 17};
     CHECK(process.request_stop());
     process.start();
     CHECK_FALSE(process.request_stop());
@@ -327,24 +331,47 @@ TEST_CASE("an assignment ends the process that was there") {
     CHECK(notes.line() == "stopped");
 }
 
-TEST_CASE("a daemon is terminated when its handle goes, and killed if it is deaf") {
-    for (const bool deaf : {false, true}) {
-        CAPTURE(deaf);
-        const ProcessGate gate;
-        int pid = 0;
-        {
-            const Process daemon({.daemon = true},
-                                 [](const ProcessGate& its, bool ignores) {
-                                     if (ignores) std::signal(SIGTERM, SIG_IGN);
-                                     arrive_and_sleep(its);
-                                 },
-                                 gate, deaf);
-            daemon.start();
-            CHECK(gate.arrived());
-            pid = daemon.pid();
-        }
-        CHECK(::kill(pid, 0) == -1);  // It is reaped.
+TEST_CASE("a daemon is terminated when its handle goes") {
+    const Notes notes;
+    const ProcessGate gate;
+    int pid = 0;
+    {
+        const Process daemon(
+            {.daemon = true},
+            [](const std::string& path, const ProcessGate& its) {
+                static std::string kept;
+                kept = path;
+                std::signal(SIGTERM, [](int) {
+                    Notes::add(kept, "terminated");
+                    ::_exit(0);
+                });
+                arrive_and_sleep(its);
+            },
+            notes.path(), gate);
+        daemon.start();
+        CHECK(gate.arrived());
+        pid = daemon.pid();
     }
+    CHECK(notes.line() == "terminated");
+    CHECK(::kill(pid, 0) == -1);  // It is reaped.
+}
+
+TEST_CASE("a daemon that is deaf to SIGTERM is killed when its handle goes") {
+    const ProcessGate gate;
+    int pid = 0;
+    {
+        const Process daemon(
+            {.daemon = true},
+            [](const ProcessGate& its) {
+                std::signal(SIGTERM, SIG_IGN);
+                arrive_and_sleep(its);
+            },
+            gate);
+        daemon.start();
+        CHECK(gate.arrived());
+        pid = daemon.pid();
+    }
+    CHECK(::kill(pid, 0) == -1);
 }
 
 TEST_CASE("several threads may join, signal and ask") {
@@ -390,7 +417,8 @@ TEST_CASE("a process has the null device as standard input and a group of its ow
     CHECK(process.exit_code() == 0);
 }
 
-TEST_CASE("exit handlers run in a process that was started afresh, and not in a copy [test_atexit]") {
+TEST_CASE(
+    "exit handlers run in a process that was started afresh, and not in a copy [test_atexit]") {
     const Notes notes;
     const Process process{[](const std::string& path) {
                               static std::string kept;

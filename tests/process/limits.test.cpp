@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "posix/descriptors.hpp"
+#include "support/attempts.hpp"
 #include "support/process_pool.hpp"
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
@@ -29,6 +30,7 @@ namespace process_limits_test {
 namespace {
 
 using ProcessPoolExecutor = muster::test::ProcessPool;
+using muster::test::Attempts;
 using muster::test::TaskGate;
 using namespace std::chrono_literals;
 
@@ -36,31 +38,6 @@ using namespace std::chrono_literals;
     for (;;) ::pause();
 }
 int own_pid() { return static_cast<int>(::getpid()); }
-
-/// A file that counts the attempts made.
-class Attempts {
-  public:
-    Attempts() {
-        char name[] = "/tmp/muster-attempts-XXXXXX";
-        ::close(::mkstemp(name));
-        path_ = name;
-    }
-    Attempts(const Attempts&) = delete;
-    Attempts& operator=(const Attempts&) = delete;
-    ~Attempts() { std::filesystem::remove(path_); }
-
-    [[nodiscard]] const std::string& path() const { return path_; }
-    [[nodiscard]] std::uintmax_t made() const { return std::filesystem::file_size(path_); }
-
-    /// For tasks: counts one more, and returns which it is.
-    static int next(const std::string& path) {
-        std::ofstream(path, std::ios::app) << '.' << std::flush;
-        return static_cast<int>(std::filesystem::file_size(path));
-    }
-
-  private:
-    std::string path_;
-};
 
 }  // namespace
 
@@ -129,6 +106,33 @@ TEST_CASE("kill ends a running task, and its future is cancelled") {
     CHECK(pool.stats().crashed == 0);
 }
 
+TEST_CASE("running_time counts what a task ran before it was killed or its pool broke") {
+    TaskGate gate;
+    const std::string refused = gate.path() + "-refused";  // While it is there, no worker starts.
+    ProcessPoolExecutor pool({.max_workers = 2,
+                              .initializer = {[](const std::string& file) {
+                                                  if (std::ifstream(file))
+                                                      throw std::runtime_error("refused");
+                                              },
+                                              refused}});
+    auto killed = pool.submit(TaskGate::pass, gate.path(), 'a');
+    (void)gate.arrival();
+    ::usleep(60'000);
+    CHECK(killed.kill());
+    CHECK(pool.wait_idle_for(200s));
+    CHECK(pool.stats().running_time >= 60ms);
+
+    auto failing = pool.submit(TaskGate::pass, gate.path(), 'b');
+    (void)gate.arrival();
+    ::usleep(60'000);
+    std::ofstream(refused) << "now";
+    pool.submit(own_pid).wait();  // Wants a second worker.
+    CHECK_THROWS_AS(failing.result(), muster::BrokenProcessPool);
+    CHECK(pool.wait_idle_for(200s));
+    CHECK(pool.stats().running_time >= 120ms);
+    std::filesystem::remove(refused);
+}
+
 TEST_CASE("kill cancels a task that has not begun, and its worker lives on") {
     ProcessPoolExecutor pool(1);
     TaskGate gate;
@@ -164,24 +168,6 @@ TEST_CASE("neither kill nor a time limit takes the next task along") {
         limited.wait();
         CHECK(killed.done());
     }
-}
-
-TEST_CASE("equals are begun in their order, whatever is cancelled and whoever is held up") {
-    ProcessPoolExecutor pool(1);
-    for (int i = 0; i < 100; ++i) pool.submit([] {}).result();
-    TaskGate gate;
-    auto first = pool.submit(TaskGate::pass, gate.path(), 'a');
-    (void)gate.arrival();
-    const Attempts order;
-    std::vector<muster::Future<int>> tasks;
-    for (int i = 0; i < 20; ++i) tasks.push_back(pool.submit(Attempts::next, order.path()));
-    for (std::size_t i = 0; i < 10; i += 2) CHECK(tasks[i].cancel());
-    for (int i = 0; i < 20; ++i) tasks.push_back(pool.submit(Attempts::next, order.path()));
-    gate.open();
-    int place = 0;
-    for (auto& task : tasks)
-        if (!task.cancelled()) CHECK(task.result() == ++place);
-    CHECK(place == 35);
 }
 
 TEST_CASE("a task is tried again after an exception, a crash and a time-out") {
@@ -257,27 +243,6 @@ TEST_CASE("arguments that cannot be copied allow no retries, and nothing is lost
         pool.submit([](std::unique_ptr<int> p) { return *p; }, std::make_unique<int>(2)).result() ==
         2);
     CHECK(pool.wait_idle_for(200s));
-}
-
-TEST_CASE("a higher priority goes before what a worker was handed already") {
-    ProcessPoolExecutor pool(1);
-    for (int i = 0; i < 100; ++i) pool.submit([] {}).result();  // Now much is handed out ahead.
-    TaskGate gate;
-    auto first = pool.submit(TaskGate::pass, gate.path(), 'a');
-    (void)gate.arrival();
-    const Attempts order;
-    std::vector<muster::Future<int>> low;
-    std::vector<muster::Future<int>> high;
-    for (int i = 0; i < 300; ++i) low.push_back(pool.submit(Attempts::next, order.path()));
-    for (int i = 0; i < 300; ++i)
-        high.push_back(pool.submit({.priority = i % 3 + 1}, Attempts::next, order.path()));
-    gate.open();
-    std::vector<int> places;
-    for (int priority = 3; priority > 0; --priority)
-        for (std::size_t i = 0; i < high.size(); ++i)
-            if (static_cast<int>(i) % 3 + 1 == priority) places.push_back(high[i].result());
-    for (auto& task : low) places.push_back(task.result());
-    for (std::size_t i = 0; i < places.size(); ++i) CHECK(places[i] == static_cast<int>(i) + 1);
 }
 
 TEST_CASE("a worker is replaced after max_tasks_per_child tasks") {

@@ -61,6 +61,28 @@ std::set<std::string> shared_memory() {
     return names;
 }
 
+/// An initializer: while there is the file, it ends the worker, and leaves a dot in it.
+void end_while_there_is(const std::string& file) {
+    if (!std::ifstream(file)) return;
+    std::ofstream(file, std::ios::app) << '.' << std::flush;
+    ::_exit(9);
+}
+
+/// An argument that cannot be encoded until `now`.
+struct Encodable {
+    template <typename Archive>
+    void save(Archive& ar) const {
+        if (!now) throw std::out_of_range("not now");
+        ar(1);
+    }
+    template <typename Archive>
+    void load(Archive& ar) {
+        ar(number);
+    }
+    static inline bool now = true;
+    int number = 0;
+};
+
 template <typename Error>
 std::string message_of(muster::Future<int> future) {
     REQUIRE(future.wait_for(200s));
@@ -136,6 +158,44 @@ TEST_CASE("workers that end three times before they are ready break the pool, wh
     }
 }
 
+TEST_CASE(
+    "workers that cannot start break no pool while others live, which then do all the tasks") {
+    const std::string file = "/tmp/muster-unstartable-" + std::to_string(::getpid());
+    const auto tried = [&] { return std::filesystem::file_size(file); };
+    ProcessPoolExecutor pool({.max_workers = 3, .initializer = {end_while_there_is, file}});
+    TaskGate gate;
+    auto held = pool.submit(TaskGate::pass, gate.path(), 'a');
+    (void)gate.arrival();
+    const int worker = pool.stats().pids.at(0);
+    std::ofstream(file) << std::flush;
+    std::vector<muster::Future<int>> others;
+    for (int i = 0; i < 20; ++i) others.push_back(pool.submit(own_pid));
+    while (tried() < 3 && !held.done()) std::this_thread::yield();
+    std::this_thread::sleep_for(500ms);  // In which further ones would be tried.
+    CHECK_FALSE(held.done());
+    gate.open();
+    CHECK(held.result() == 'a');
+    for (auto& other : others) CHECK(other.result() == worker);
+    CHECK(tried() <= 5);  // Some may have been on their way.
+
+    std::filesystem::remove(file);
+    ::kill(worker, SIGKILL);  // In its place comes one that can start, and so can others then.
+    TaskGate next_gate;
+    for (int i = 0; i < 3; ++i)
+        others.push_back(
+            pool.submit([](const std::string& path) { return int{TaskGate::pass(path, 'b')}; },
+                        next_gate.path()));
+    for (int i = 0; i < 3; ++i) CHECK(next_gate.arrival() == 'b');
+    next_gate.open();
+    for (std::size_t i = 20; i < 23; ++i) CHECK(others[i].result() == 'b');
+
+    std::ofstream(file) << std::flush;
+    for (const int pid : pool.stats().pids) ::kill(pid, SIGKILL);
+    const std::string message = message_of<muster::BrokenProcessPool>(pool.submit(own_pid));
+    CHECK_MESSAGE(message.find("left with exit code 9") != std::string::npos, message);
+    std::filesystem::remove(file);
+}
+
 TEST_CASE("a program that cannot be started breaks the pool, which names it") {
     if (muster::test::tested_start_method() == muster::StartMethod::fork) {
         CHECK_THROWS_AS(ProcessPoolExecutor({.executable = "/nowhere/at/all"}),
@@ -183,6 +243,29 @@ TEST_CASE("an initializer that throws breaks the pool, with its message") {
     CHECK(message_of<muster::BrokenProcessPool>(pool.submit([] { return 1; })) == message);
     pool.wait_idle();
     CHECK(pool.stats().failed == 2);
+}
+
+TEST_CASE("an initializer that cannot be encoded fails the tasks, until it can") {
+    static int initialized = 0;  // Each worker has its own.
+    Encodable::now = false;
+    ProcessPoolExecutor pool(
+        {.max_workers = 2,
+         .initializer = {[](const Encodable& argument) { initialized = argument.number; },
+                         Encodable()}});
+    const auto children = children_of();
+    const auto seen = [] { return initialized; };
+    for (int round = 0; round < 3; ++round) {
+        auto task = pool.submit(seen);
+        REQUIRE(task.wait_for(200s));
+        CHECK_THROWS_WITH_AS(task.result(), "not now", std::out_of_range);
+    }
+    CHECK(pool.wait_idle_for(200s));
+    CHECK(pool.stats().failed == 3);
+    CHECK(pool.stats().pids.empty());
+    CHECK(children_of() == children);
+
+    Encodable::now = true;
+    CHECK(pool.submit(seen).result() == 1);
 }
 
 TEST_CASE("an initializer may take longer than start_timeout, which ends at the guard") {

@@ -9,6 +9,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <string>
 #include <thread>
@@ -40,6 +42,16 @@ int own_pid() { return static_cast<int>(::getpid()); }
 std::string parent_and_group() {
     return std::string(::getpgrp() == ::getpid() ? "own group" : "other group") + ", input from " +
            std::to_string(::getchar());
+}
+
+/// How often something is in a text.
+auto count_of(std::string text) {
+    return [text = std::move(text)](const std::string& line) {
+        int found = 0;
+        for (std::size_t at = text.find(line); at != text.npos; at = text.find(line, at + 1))
+            ++found;
+        return found;
+    };
 }
 
 struct SaysWhenItGoes {
@@ -213,14 +225,7 @@ TEST_CASE("program: prints of every kind" * doctest::skip()) {
 TEST_CASE("nothing is printed twice, and only a forked worker leaves without exit") {
     for (const std::string method : {"spawn", "fork", "forkserver"}) {
         CAPTURE(method);
-        const std::string printed = Program::test_case("prints of every kind", method).rest();
-        const auto count = [&](const std::string& line) {
-            int found = 0;
-            for (std::size_t at = printed.find(line); at != std::string::npos;
-                 at = printed.find(line, at + 1))
-                ++found;
-            return found;
-        };
+        const auto count = count_of(Program::test_case("prints of every kind", method).rest());
         CHECK(count("from main\n") == 1);
         CHECK(count("from main's stream\n") == 1);
         CHECK(count("from the worker\n") == 1);
@@ -229,6 +234,45 @@ TEST_CASE("nothing is printed twice, and only a forked worker leaves without exi
         CHECK(count("destroyed\n") == 0);
     }
 }
+
+#ifdef __GLIBC__  // Elsewhere a copy does run the exit handlers of its program.
+TEST_CASE("program: tasks that exit" * doctest::skip()) {
+    const std::string file = "/tmp/muster-log-" + std::to_string(::getpid());
+    static std::ofstream log(file);
+    static const SaysWhenItGoes goes;
+    std::atexit([] { std::fputs(muster::in_worker() ? "worker's\n" : "parent's\n", stdout); });
+    log << "logged\n";  // Waits in the buffer, which is flushed when the stream is destroyed.
+    ProcessPoolExecutor pool({.max_workers = 1, .start_method = StartMethod::fork});
+    for (int i = 0; i < 2; ++i) {
+        try {
+            pool.submit([] {
+                    std::atexit([] { std::fputs("task's\n", stdout); });
+                    std::fputs("printed\n", stdout);
+                    std::exit(7);
+                })
+                .result();
+        } catch (const muster::WorkerCrashed& error) {
+            std::fputs(error.exit_code() == 7 ? "seven\n" : "another code\n", stdout);
+        }
+    }
+    pool.shutdown();
+    log.close();
+    std::fputs(std::string(std::istreambuf_iterator(std::ifstream(file).rdbuf()), {}).c_str(),
+               stdout);
+    std::filesystem::remove(file);
+}
+
+TEST_CASE("a forked worker whose task calls exit runs only the exit handlers made in it") {
+    const auto count = count_of(Program::test_case("tasks that exit").rest());
+    CHECK(count("logged\n") == 1);
+    CHECK(count("worker's\n") == 0);
+    CHECK(count("destroyed\n") == 0);
+    CHECK(count("parent's\n") == 1);
+    CHECK(count("task's\n") == 2);
+    CHECK(count("printed\n") == 2);
+    CHECK(count("seven\n") == 2);
+}
+#endif
 
 TEST_CASE("workers of every start method serve a program without descriptors 0 to 2") {
     for (const StartMethod method : every_method) {

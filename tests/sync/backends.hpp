@@ -14,7 +14,11 @@
 
 // For TEST_CASE_TEMPLATE: what threads and processes promise alike. What workers run has neither
 // captures nor references: handles are its arguments, and it tells what it saw through a queue.
+#ifdef TEST_THREAD_SANITIZER  // It sees one process at a time, and makes them start slowly.
+#define MUSTER_BACKENDS muster::Threads
+#else
 #define MUSTER_BACKENDS muster::Threads, muster::Processes
+#endif
 
 namespace muster::test {
 

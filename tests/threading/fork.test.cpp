@@ -59,6 +59,7 @@ TEST_CASE(
         info = current_thread();
         const long long before = info->id();
         code = in_copy([&] {
+            if (info->id() != ::getpid() || !info->is_alive()) return 5;
             if (!current_thread().is_alive()) return 1;
             if (current_thread().name() != "forking") return 2;
             if (current_thread().id() != ::getpid()) return 3;

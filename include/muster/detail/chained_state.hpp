@@ -104,6 +104,10 @@ class ChainedState final : public State<U>, private Link {
         return awaited_;
     }
     [[nodiscard]] TaskOwner* owner() const noexcept override { return owner_; }
+    [[nodiscard]] bool orphaned() noexcept override {
+        const Ref<StateBase> state = end_of_chain();
+        return state.get() == this ? StateBase::orphaned() : state->orphaned();
+    }
 
   private:
     ~ChainedState() override {

@@ -161,7 +161,7 @@ class ElementRun : public MapRun<R> {
         ++this->waiting_;
     }
     bool wait_front(const Deadline& deadline) override {
-        return FutureAccess::state(futures_.front()).wait(deadline);
+        return FutureAccess::state(futures_.front()).wait_if_it_comes(deadline);
     }
     Stored<R> pop_front() override {
         Future<R> front = std::move(futures_.front());
@@ -200,7 +200,7 @@ class ChunkRun : public MapRun<R> {
     }
     bool wait_front(const Deadline& deadline) override {
         if (place_ < front_.elements.size()) return true;
-        if (!FutureAccess::state(futures_.front()).wait(deadline)) return false;
+        if (!FutureAccess::state(futures_.front()).wait_if_it_comes(deadline)) return false;
         Future<ChunkOutcome<R>> front = std::move(futures_.front());
         futures_.pop_front();
         front_ = std::move(front).result();

@@ -137,6 +137,20 @@ class StateBase {
         return spin_until([this] { return done(); }) || sleep_until_done(deadline);
     }
 
+    /// Whether the outcome will never be here: this process is a copy of the one whose executor has
+    /// the task, made by the application's own `fork`.
+    [[nodiscard]] virtual bool orphaned() noexcept;  // In task_owner.hpp.
+
+    /// As `wait`, but true at once when it is orphaned.
+    bool wait_if_it_comes(const Deadline& deadline) noexcept {
+        return done() || orphaned() || wait(deadline);
+    }
+    [[noreturn]] static void throw_orphaned() {
+        throw InvalidStateError(
+            "muster: this future's outcome will only be in the process that submitted the task, of "
+            "which this one is a fork; ask before the fork, or submit in this process");
+    }
+
     [[nodiscard]] virtual bool running() const noexcept {
         return phase() == Phase::running || phase() == Phase::settling;
     }
@@ -347,6 +361,7 @@ class State : public StateBase {
 
   private:
     void throw_unless_succeeded() const {
+        if (!done()) throw_orphaned();  // Else who asks has waited until it was.
         if (phase() == Phase::failed) std::rethrow_exception(error_);
         if (phase() != Phase::succeeded) throw CancelledError();
     }

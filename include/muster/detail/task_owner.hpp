@@ -371,4 +371,9 @@ class TaskOwner {
     std::unique_ptr<Timers> timers_;
 };
 
+inline bool StateBase::orphaned() noexcept {
+    const TaskOwner* const who = owner();
+    return who && who->inherited() && !done();
+}
+
 }  // namespace muster::detail

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -41,7 +42,7 @@ class WaitSet {
     [[nodiscard]] StateBase& state(std::size_t index) const noexcept { return *states_[index]; }
 
     /// Waits until `count` are done, or one has failed if `or_failure`. False when the deadline
-    /// passed first.
+    /// passed first. True at once when so many never will be, because too many are orphaned.
     bool wait(std::size_t count, bool or_failure, const Deadline& deadline) {
         target_.store(count, std::memory_order_seq_cst);
         wake_on_failure_.store(or_failure, std::memory_order_seq_cst);
@@ -55,6 +56,10 @@ class WaitSet {
         };
         if (ready()) return true;
         if (expired(deadline)) return false;  // A poll costs no system call.
+        const auto orphans = std::count_if(states_.begin(), states_.end(), [](const auto& state) {
+            return state && state->orphaned();
+        });
+        if (static_cast<std::size_t>(orphans) > states_.size() - count) return true;
         return gate_->wait(ready, deadline);
     }
 

@@ -5,14 +5,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
 #include <utility>
 #include <vector>
 
+#include <muster/detail/process/waiting_tasks.hpp>
 #include <muster/detail/process/worker_handle.hpp>
 
 namespace muster::detail {
@@ -36,16 +35,7 @@ class Dispatcher {
     std::uint64_t next_id() noexcept { return ++last_id_; }
 
     /// Takes a task, be it new or one that was handed out before.
-    void add(TaskHandle handle) {
-        RemoteTask& task = *handle.task;
-        Level& level = waiting_[task.priority];
-        // A new one is the last, one that was handed out is mostly the first.
-        auto place = level.end();
-        if (!level.empty() && level.back().id > task.id) place = find(level, task.id);
-        level.insert(place, {task.id, std::move(handle)});
-        task.place = RemoteTask::Place::waiting;
-        ++waiting_count_;
-    }
+    void add(TaskHandle handle) { waiting_.add(std::move(handle)); }
 
     /// Takes a task that is not to be handed out before `due`.
     void add(TaskHandle handle, Clock::time_point due) {
@@ -56,13 +46,11 @@ class Dispatcher {
 
     /// Hands out what waits to the workers that have room, the least loaded first.
     void dispatch() {
-        while (waiting_count_ != 0) {
-            drop_cancelled();
-            make_way_for(waiting_.begin()->first);
+        while (!waiting_.empty()) {
+            make_way_for(waiting_.highest());
             WorkerHandle* const worker = least_loaded();
-            if (!worker) return;
-            TaskHandle next = pop();
-            if (next.task) hand_out(*worker, std::move(next));
+            if (!worker || !let_higher_go_first(*worker)) return;
+            hand_out(*worker, waiting_.pop());
         }
         for (const auto& worker : workers)
             if (worker->life == WorkerHandle::Life::ready && worker->in_flight == 0)
@@ -131,13 +119,8 @@ class Dispatcher {
                 task.place = RemoteTask::Place::nowhere;
                 return handle;
             }
-            case RemoteTask::Place::waiting: {
-                // Its entry stays where it is and is passed over when its turn comes.
-                Level& level = waiting_.at(task.priority);
-                task.place = RemoteTask::Place::nowhere;
-                --waiting_count_;
-                return std::exchange(find(level, task.id)->handle, {});
-            }
+            case RemoteTask::Place::waiting:
+                return waiting_.withdraw(task);
             case RemoteTask::Place::nowhere:
                 break;
         }
@@ -147,7 +130,7 @@ class Dispatcher {
     /// Takes all tasks that have not begun.
     std::vector<TaskHandle> withdraw_all() {
         std::vector<TaskHandle> all;
-        while (waiting_count_ != 0) all.push_back(pop());
+        while (!waiting_.empty()) all.push_back(waiting_.pop());
         for (auto& [due, handle] : delayed_) {
             handle.task->place = RemoteTask::Place::nowhere;
             all.push_back(std::move(handle));
@@ -182,7 +165,7 @@ class Dispatcher {
 
     /// Tasks that wait for nothing but a worker, or are with one.
     [[nodiscard]] std::size_t outstanding() const noexcept {
-        std::size_t count = waiting_count_;
+        std::size_t count = waiting_.size();
         for (const auto& worker : workers) count += worker->in_flight;
         return count;
     }
@@ -219,22 +202,6 @@ class Dispatcher {
         return best;
     }
 
-    TaskHandle pop() {
-        for (auto level = waiting_.begin(); level != waiting_.end();) {
-            Level& tasks = level->second;
-            while (!tasks.empty()) {
-                TaskHandle handle = std::move(tasks.front().handle);
-                tasks.pop_front();
-                if (!handle.task) continue;  // Cancelled.
-                handle.task->place = RemoteTask::Place::nowhere;
-                --waiting_count_;
-                return handle;
-            }
-            level = waiting_.erase(level);
-        }
-        return {};
-    }
-
     void hand_out(WorkerHandle& worker, TaskHandle handle) {
         const RemoteTask& task = *handle.task;
         if (!worker.hand_out(handle)) return add(std::move(handle));
@@ -256,6 +223,20 @@ class Dispatcher {
             worker->stuck = worker->stuck || worker->runs_since_before(now - ahead);
     }
 
+    /// What lies unbegun behind other tasks is of one priority, and what waits goes to `next` only if
+    /// that is as high, or nothing lies there: whoever is free first begins the highest. An idle
+    /// worker gets what lies behind others. False when nothing is to be handed out now.
+    bool let_higher_go_first(const WorkerHandle& next) {
+        if (waiting_.highest() >= lowest_handed_out_) return true;
+        const bool idle = next.in_flight == 0;
+        for (const auto& worker : workers) {
+            if (worker->in_flight < 2) continue;
+            if (!idle) return false;
+            recall_all(*worker);
+        }
+        return true;
+    }
+
     /// A task must not be stuck behind a long one while this worker has nothing to do.
     void take_from_others(WorkerHandle& idle) {
         if (!idle.has_room()) return;
@@ -266,37 +247,11 @@ class Dispatcher {
         if (!richest) return;
         // All, so that the oldest go first, and then in turns to who has less to do.
         recall_all(*richest);
-        while (WorkerHandle* const worker = waiting_count_ != 0 ? least_loaded() : nullptr) {
-            TaskHandle next = pop();
-            if (next.task) hand_out(*worker, std::move(next));
-        }
+        while (WorkerHandle* const worker = waiting_.empty() ? nullptr : least_loaded())
+            hand_out(*worker, waiting_.pop());
     }
 
-    struct Entry {
-        std::uint64_t id = 0;
-        TaskHandle handle;  // Empty once it was cancelled.
-    };
-    using Level = std::deque<Entry>;  // By id.
-
-    /// The first entry that is not before `id`.
-    static Level::iterator find(Level& level, std::uint64_t id) {
-        return std::lower_bound(
-            level.begin(), level.end(), id,
-            [](const Entry& entry, std::uint64_t sought) { return entry.id < sought; });
-    }
-
-    /// Drops the cancelled entries at the front. Requires: not all are.
-    void drop_cancelled() {
-        for (;;) {
-            Level& level = waiting_.begin()->second;
-            while (!level.empty() && !level.front().handle.task) level.pop_front();
-            if (!level.empty()) return;
-            waiting_.erase(waiting_.begin());
-        }
-    }
-
-    std::map<int, Level, std::greater<>> waiting_;
-    std::size_t waiting_count_ = 0;  // Without the cancelled ones.
+    WaitingTasks waiting_;
     std::multimap<Clock::time_point, TaskHandle> delayed_;
     std::uint64_t last_id_ = 0;
     int lowest_handed_out_ = (std::numeric_limits<int>::max)();

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <memory>
 #include <string>
 
+#include <muster/detail/family/family_memory.hpp>
 #include <muster/detail/os.hpp>
 #include <muster/detail/process/protocol.hpp>
 #include <muster/detail/process/worker_link.hpp>
@@ -30,8 +32,18 @@ class Launcher {
     /// Takes in what was told of workers that ended.
     virtual void receive() noexcept {}
 
+    /// The memory that this process shares with its workers, and they with theirs.
+    /// **Throws**: `std::system_error`.
+    FamilyMemory& family() {
+        if (!family_) family_ = FamilyMemory::own();
+        return *family_;
+    }
+
     /// The file that workers are started from.
     [[nodiscard]] virtual std::string program() const { return os::own_executable(); }
+
+  private:
+    std::shared_ptr<FamilyMemory> family_;
 };
 
 }  // namespace muster::detail

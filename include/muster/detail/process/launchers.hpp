@@ -31,8 +31,7 @@ class SpawnLauncher final : public Launcher {
           arguments_{os::own_command_line()},
           program_{os::loaded_modules()->modules.front()->id()} {
         if (!executable.empty() && !arguments_.empty()) arguments_[0] = executable;
-        const std::string name = os::process_name();
-        std::copy_n(name.begin(), std::min(name.size(), name_.size() - 1), name_.begin());
+        copy_text(name_, os::process_name());
     }
 
     os::ChildProcess start(WorkerPage& page, const WorkerFds& fds) override {
@@ -118,7 +117,8 @@ class ForkServerLauncher final : public ForkLauncher {
         os::PrivateFd control(std::move(ours));
         const int socket = theirs.get();
         os::ChildProcess process =  // It has no use for what the other descriptors are.
-            spawn_.start(page, {socket, memory.get(), memory.get(), memory.get(), memory.get()});
+            spawn_.start(page, {socket, memory.get(), memory.get(), memory.get(), memory.get(),
+                                memory.get()});
         theirs = {};
         const int raw = control.get();
         server_ = std::make_shared<os::ForkClient>(std::move(control), std::move(process));

@@ -300,10 +300,8 @@ class ProcessCore : public RemoteOwner {
         handle = dispatcher_.withdraw(task);
         if (!handle.task && task.place == RemoteTask::Place::handed_out) {
             WorkerHandle& worker = *task.worker;
-            if (!worker.isolated) {
-                dispatcher_.isolate(worker);
-                return false;
-            }
+            if (!worker.isolated) return dispatcher_.isolate(worker), false;
+            task.count_attempt(worker.began(), cell_);
             handle = worker.take(task.number);
             end(worker);
         }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -37,6 +38,7 @@ class ProcessEngine : public ProcessManager {
         const std::lock_guard held(mutex_);
         max_workers_.store(checked_workers(max_workers), std::memory_order_relaxed);
         level_ = std::min(level_, max_workers);
+        failures_ = 0;  // Where no more could be started, it is tried again.
         dispatcher_.retire_surplus(max_workers);
         dispatch();
     }
@@ -144,10 +146,13 @@ class ProcessEngine : public ProcessManager {
     }
 
     void prepare() override {
-        std::call_once(initializer_encoded_, [this] {
-            if (const EncodedCall call = initializer_.encode(memory_, modules_); call.bytes != 0)
-                memory_.page().initializer = call.record;
-        });
+        // No std::call_once: where an exception leaves it, some systems never let the next one in.
+        if (initializer_encoded_.load(std::memory_order_acquire)) return;  // Pairs with the store.
+        const std::lock_guard held(initializer_lock_);
+        if (initializer_encoded_.load(std::memory_order_relaxed)) return;
+        initializer_call_ = initializer_.encode(memory_, modules_);
+        if (initializer_call_.bytes != 0) memory_.page().initializer = initializer_call_.record;
+        initializer_encoded_.store(true, std::memory_order_release);
     }
 
     void start(const void* executor) override {
@@ -180,7 +185,9 @@ class ProcessEngine : public ProcessManager {
     }
 
     const ProcessInitializer initializer_;
-    std::once_flag initializer_encoded_;
+    std::mutex initializer_lock_;
+    std::atomic<bool> initializer_encoded_{false};
+    EncodedCall initializer_call_;
     const std::uint64_t generation_ = os::fork_generation();
     std::mutex join_lock_;
     std::thread manager_;

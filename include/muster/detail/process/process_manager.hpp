@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <muster/detail/family/sweep.hpp>
 #include <muster/detail/process/checked_options.hpp>
 #include <muster/detail/process/crash_report.hpp>
 #include <muster/detail/process/launchers.hpp>
@@ -107,7 +108,12 @@ class ProcessManager : public ProcessCore {
             all = dispatcher_.withdraw_all();
             for (const auto& worker : dispatcher_.workers) {
                 if (running != Running::fails_too) break;
-                worker->take_rest([&](TaskHandle handle) { all.push_back(std::move(handle)); });
+                const RemoteTask* const ends = worker->verdict ? nullptr : worker->running();
+                worker->take_rest([&](TaskHandle handle) {
+                    if (handle.task == ends)
+                        handle.task->count_attempt(worker->began(), ledger().common());
+                    all.push_back(std::move(handle));
+                });
                 worker->kill();
                 if (worker->life != Life::ended) worker->life = Life::leaving;
             }
@@ -124,13 +130,23 @@ class ProcessManager : public ProcessCore {
     std::size_t level_ = 0;  // How many workers there were at most: that many are kept.
     std::size_t crashed_ = 0;
     std::size_t respawned_ = 0;
+    unsigned failures_ = 0;  // How many could not start since one could.
 
   private:
     static constexpr unsigned most_failures = 3;
 
     [[nodiscard]] std::size_t wanted_workers() const noexcept {
         if (broken_ || quitting_.load(std::memory_order_seq_cst)) return 0;
-        return std::clamp(dispatcher_.outstanding(), level_, max_workers());
+        // When none could be started the others have to do, until one of them is to be replaced.
+        const std::size_t least = nobody_left() ? 1 : 0;
+        const std::size_t most =
+            failures_ < most_failures ? max_workers() : std::max(level_, least);
+        return std::clamp(dispatcher_.outstanding(), level_, most);
+    }
+    /// No worker is there, not even one that is on its way out.
+    [[nodiscard]] bool nobody_left() const noexcept {
+        return std::all_of(dispatcher_.workers.begin(), dispatcher_.workers.end(),
+                           [](const auto& worker) { return worker->life == Life::ended; });
     }
 
     /// Starts what is wanted, or ends all. False when the pool is over.
@@ -154,7 +170,7 @@ class ProcessManager : public ProcessCore {
                 break_pool([error = std::current_exception()] { return error; });
                 return true;
             } catch (const std::exception& error) {
-                if (cannot_start(error.what())) return true;
+                if (cannot_start(error.what(), false)) return true;
             }
         }
     }
@@ -174,18 +190,18 @@ class ProcessManager : public ProcessCore {
         dispatcher_.retire_surplus(max_workers());
     }
 
-    /// Counts a worker that could not be started. True when no other should be tried now.
-    bool cannot_start(const std::string& why) {
-        std::size_t live = 0;
+    /// A worker could not be started, or ended while it was starting. Several in a row break the
+    /// pool, unless there are others: these have to do then. True when none should be tried now.
+    bool cannot_start(const std::string& why, bool ended) {
         {
             const std::lock_guard held(mutex_);
-            live = dispatcher_.live();
-            if (live != 0)
-                level_ = std::min(
-                    live, max_workers());  // The tasks run, on fewer workers than wished for.
+            const bool alone = nobody_left();
+            // What hinders a start may pass; what ends a worker would happen again at once.
+            if (alone || ended) ++failures_;
+            const bool often = failures_ >= most_failures;
+            if (!alone && (often || !ended)) level_ = std::min(level_, dispatcher_.live());
+            if (!alone || !often) return !alone;
         }
-        if (live != 0) return true;
-        if (++failures_ < most_failures) return false;
         break_pool([why] {
             return std::make_exception_ptr(BrokenProcessPool(
                 "muster: the process pool is broken: its workers cannot start: " + why));
@@ -247,7 +263,7 @@ class ProcessManager : public ProcessCore {
                 RemoteTask* const task = worker->overdue(now);
                 if (!task) continue;
                 worker->verdict = timeout_of(*worker, *task);
-                task->count_attempt(nanoseconds(worker->began()), nanoseconds(now), cell_);
+                task->count_attempt(worker->began(), cell_);
                 // The next attempt has to wait for the end of this one.
                 if (task->retries == 0)
                     ended.emplace_back(worker->take(task->number), worker->verdict);
@@ -287,9 +303,9 @@ class ProcessManager : public ProcessCore {
                                std::min<std::size_t>(packet.text_size, packet.text.size()));
         switch (packet.kind) {
             case Packet::Kind::ready: {
-                failures_ = 0;
                 guard_seen_ = true;
                 const std::lock_guard held(mutex_);
+                failures_ = 0;
                 worker.life = Life::ready;
                 dispatcher_.retire_surplus(max_workers());
                 dispatch();
@@ -338,6 +354,7 @@ class ProcessManager : public ProcessCore {
     /// A worker process has ended. Requires: `receiving_` is held.
     void bury(WorkerHandle& worker, const os::ExitStatus& status) {
         receive();  // What it had sent is not lost.
+        sweep_dead_processes();
         const Life life = worker.life;
         bool over = false;
         std::vector<TaskHandle> unfinished;
@@ -352,9 +369,7 @@ class ProcessManager : public ProcessCore {
         for (TaskHandle& handle : unfinished) {
             const std::exception_ptr error =
                 worker.verdict ? worker.verdict : crash_of(worker, status, *handle.task);
-            if (!worker.verdict)
-                handle.task->count_attempt(nanoseconds(worker.began()), nanoseconds(Clock::now()),
-                                           cell_);
+            if (!worker.verdict) handle.task->count_attempt(worker.began(), cell_);
             const Outcome outcome = worker.verdict ? Outcome::timed_out : Outcome::failed;
             if (retry(handle, error, outcome)) continue;
             if (!worker.verdict) count_crashed();
@@ -366,18 +381,10 @@ class ProcessManager : public ProcessCore {
         // children end that is the likeliest.)
         if (!status.signal && !guard_seen_)
             guard_missed();
-        else if (++failures_ >= most_failures)
-            cannot_go_on(status, worker.failure);
-    }
-
-    /// Workers that cannot start, several times in a row, break the pool.
-    void cannot_go_on(const os::ExitStatus& status, const std::string& failure) {
-        break_pool(
-            [end = describe_end(status), why = failure.empty() ? "" : ", because " + failure] {
-                return std::make_exception_ptr(BrokenProcessPool(
-                    "muster: the process pool is broken: its workers cannot start; the last one " +
-                    end + why));
-            });
+        else
+            (void)cannot_start("the last one " + describe_end(status) +
+                                   (worker.failure.empty() ? "" : ", because " + worker.failure),
+                               true);
     }
 
     const std::size_t most_tasks_;
@@ -386,7 +393,6 @@ class ProcessManager : public ProcessCore {
 
     // Of the thread that manages.
     os::Watch watch_;
-    unsigned failures_ = 0;
     // Some worker was past it. What is copied always is.
     bool guard_seen_ = options_.start_method != StartMethod::spawn;
 };

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 /// The memory that a parent and its worker processes share, and who writes what.
 ///
@@ -104,7 +106,12 @@ struct WorkerPage {
     std::array<std::byte, 16> nonce{};
     std::int64_t parent_pid = 0;  ///< 0: who made it sees to its end itself.
     WorkerRole role = WorkerRole::worker;
-    Offset task_ring = 0;  ///< In the pool's memory.
+    Offset task_ring = 0;      ///< In the pool's memory.
+    Offset call = 0;           ///< In place of a ring: all that a Process runs, a Record.
+    std::uint64_t parent = 0;  ///< The `fork_generation` of the process whose child it is.
+    std::array<char, 256> parent_name{};
+    std::array<char, 256> name{};  ///< Of a Process.
+    std::uint32_t daemon = 0;      ///< Whether it is one that nobody waits for.
     std::uint64_t pool_bytes = 0;
     std::uint64_t worker_bytes = 0;
     std::array<char, 64> process_name{};
@@ -144,6 +151,12 @@ struct LargeResult {
     Offset offset = 0;  ///< In the worker's memory.
     std::uint64_t size = 0;
 };
+
+/// Writes a text into room that is filled with zeros, as much of it as fits.
+template <std::size_t size>
+void copy_text(std::array<char, size>& to, std::string_view text) noexcept {
+    std::copy_n(text.data(), std::min(text.size(), size - 1), to.data());
+}
 
 constexpr std::size_t align_up(std::size_t size, std::size_t alignment) noexcept {
     return (size + alignment - 1) / alignment * alignment;

@@ -3,9 +3,11 @@
 
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <new>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <muster/detail/call.hpp>
 #include <muster/detail/process/callable_codec.hpp>
@@ -21,6 +23,7 @@ struct RemoteCall {
     StopSource* stop;  ///< For those that take a token.
     ByteBuffer& result;
     std::atomic<Stage>& stage;
+    void (*begin)() = nullptr;  ///< Called, if there is one, when the arguments are decoded.
 };
 
 using Thunk = void (*)(RemoteCall&);
@@ -32,6 +35,7 @@ struct DecodedCall {
     template <typename F, typename... Args>
     DecodedCall(RemoteCall& call, F&& fn, Args&&... args) {
         call.stage.store(Stage::running, std::memory_order_relaxed);
+        if (call.begin) call.begin();
         if constexpr (with_token)
             encode(call, detail::call_for<R>(std::forward<F>(fn), call.stop->get_token(),
                                              std::forward<Args>(args)...));
@@ -60,6 +64,7 @@ void call_remotely(RemoteCall& call) {
 struct EncodedCall {
     Offset record = 0;
     std::size_t bytes = 0;
+    std::vector<std::shared_ptr<SharedReference>> kept = {};  ///< What the arguments speak of.
 };
 
 /// Stops the compilation, with one line, for what cannot go to another process.
@@ -69,7 +74,7 @@ constexpr bool check_crossable() {
                   "muster: fn cannot be called with these arguments (decayed, passed as rvalues), "
                   "neither alone nor with a muster::StopToken before them");
     if constexpr (Plan::possible) {
-        static_assert(CrossableCallable<F>,
+        static_assert(crosses<F, CrossableCallable<F>>,
                       "muster: this callable cannot go to another process: give it a function "
                       "pointer, a lambda without captures (pass what it needs as arguments), or a "
                       "function object with a serialize() member");
@@ -93,7 +98,7 @@ inline EncodedCall finish_call(RecordBuffer& buffer, PoolMemory& memory, ModuleT
     record->function = function;
     record->size = bytes - sizeof(Record);
     record->takes_stop = takes_stop ? 1 : 0;
-    return {offset, bytes};
+    return {offset, bytes, std::move(buffer.kept)};
 }
 
 /// Encodes a `T` made of `value`; without a copy, if it is one.

@@ -36,10 +36,11 @@ struct RemoteCalls {
         using Made = RemoteTaskOf<typename Plan::Result>;
         if constexpr (check_crossable<Plan, Fn, Kept<Args>...>()) {
             engine.throw_if_unusable();
-            const EncodedCall call = encode_call<Plan, Fn, Kept<Args>...>(
+            EncodedCall call = encode_call<Plan, Fn, Kept<Args>...>(
                 engine.memory(), engine.modules(), std::forward<F>(fn),
                 std::forward<Args>(args)...);
-            return Ref<Made>::adopt(new Made(engine, call, Plan::with_token, Plan::copies));
+            return Ref<Made>::adopt(
+                new Made(engine, std::move(call), Plan::with_token, Plan::copies));
         } else {
             return Ref<Made>();  // Never compiled to the end.
         }

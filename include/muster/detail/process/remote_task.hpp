@@ -48,6 +48,14 @@ class RemoteTask {
         if (!std::exchange(attempted, true)) cell.add(cell.waiting_ns, began_ns - submitted_ns);
         cell.add(cell.running_ns, ended_ns - began_ns);
     }
+    /// The same for one that ends now, by the end of its worker.
+    void count_attempt(Clock::time_point began, LedgerCell& cell) noexcept {
+        const auto nanoseconds = [](Clock::time_point when) {
+            using std::chrono::nanoseconds;
+            return std::chrono::duration_cast<nanoseconds>(when.time_since_epoch()).count();
+        };
+        count_attempt(nanoseconds(began), nanoseconds(Clock::now()), cell);
+    }
 
     [[nodiscard]] std::string title() const {
         return name.empty() ? "a task" : "task '" + name + "'";
@@ -100,7 +108,7 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
 
     RemoteTaskOf(RemoteOwner& owner, EncodedCall encoded, bool with_token, bool copyable)
         : copyable_{copyable}, encoder_{&owner} {
-        call = encoded;
+        call = std::move(encoded);
         takes_stop = with_token;
     }
 

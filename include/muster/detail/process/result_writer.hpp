@@ -8,9 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <new>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include <muster/detail/os.hpp>
 #include <muster/detail/process/protocol.hpp>
@@ -101,6 +103,7 @@ class ResultBuffer final : public ByteBuffer {
     /// Starts anew, dropping what was written.
     void clear() noexcept {
         if (slot_ != none) large_.give_back(std::exchange(slot_, none));
+        kept.clear();
         data = small_.data();
         capacity = small_.size();
         size = 0;
@@ -164,9 +167,22 @@ class ResultWriter {
         // seq_cst: either the parent, about to sleep, sees the result, or we see that it sleeps.
         page_.published.store(written_, std::memory_order_seq_cst);
         ring_bell();
+        if (!kept_.empty()) drop_received();
+    }
+
+    /// Keeps what the result that is about to be published speaks of, until the parent has read it.
+    void keep(std::vector<std::shared_ptr<SharedReference>> objects) {
+        for (auto& object : objects) kept_.emplace_back(0, std::move(object));
     }
 
   private:
+    void drop_received() {
+        const std::uint64_t received = page_.received.load(std::memory_order_acquire);
+        for (auto& [end, object] : kept_)
+            if (end == 0) end = written_;
+        std::erase_if(kept_, [&](const auto& each) { return each.first <= received; });
+    }
+
     void pad(std::size_t bytes) {
         wait_for_room(bytes);
         ResultHeader padding;
@@ -205,6 +221,8 @@ class ResultWriter {
     os::Bell& bell_;
     os::Bell& leader_bell_;
     std::uint64_t written_ = 0;
+    /// What results speak of that end there in the ring; 0: the next one.
+    std::vector<std::pair<std::uint64_t, std::shared_ptr<SharedReference>>> kept_;
     bool rung_ = false;
     std::uint32_t rung_epoch_ = 0;
 };

@@ -50,13 +50,15 @@ struct WorkerHandle {
         memory_.keep_from_copies();
         auto& page = *new (memory_.data()) WorkerPage;
         page.nonce = os::random_nonce();
+        page.parent = os::fork_generation();
+        copy_text(page.parent_name, own_name());
         page.task_ring = ring_block_.offset();
         page.pool_bytes = pool.bytes();
         page.worker_bytes = worker_bytes_;
         auto [ours, theirs] = os::socket_pair();
         lifeline = os::PrivateFd(std::move(ours));
-        process = launcher.start(
-            page, {theirs.get(), memory.get(), pool.fd().get(), bell.fd(), leader_bell.fd()});
+        process = launcher.start(page, {theirs.get(), memory.get(), pool.fd().get(), bell.fd(),
+                                        leader_bell.fd(), launcher.family().fd()});
     }
     WorkerHandle(const WorkerHandle&) = delete;
     WorkerHandle& operator=(const WorkerHandle&) = delete;

@@ -21,13 +21,20 @@
 namespace muster::detail {
 
 /// What a worker inherits, in this order.
-enum class Inherited : std::size_t { lifeline, worker_memory, pool_memory, bell, leader_bell };
+enum class Inherited : std::size_t {
+    lifeline,
+    worker_memory,
+    pool_memory,
+    bell,
+    leader_bell,
+    family
+};
 
 /// The descriptors of a worker, by `Inherited`.
-using WorkerFds = std::array<int, 5>;
+using WorkerFds = std::array<int, 6>;
 
 /// Where a worker that was started afresh finds them.
-inline constexpr WorkerFds spawned_fds{3, 4, 5, 6, 7};
+inline constexpr WorkerFds spawned_fds{3, 4, 5, 6, 7, 8};
 
 inline constexpr const char* worker_variable = "MUSTER_WORKER";
 
@@ -104,7 +111,7 @@ inline WorkerLink find_worker_link() noexcept {
     if (!link.page && starter && std::atoll(starter) == os::parent_process_id()) {
         std::fputs(
             "muster: a worker process ends, because what it inherited from its parent was closed "
-            "or replaced before main; leave descriptors 3 to 7 open in static initializers\n",
+            "or replaced before main; leave descriptors 3 to 8 open in static initializers\n",
             stderr);
         os::end_process(1);
     }
@@ -132,6 +139,19 @@ inline const WorkerLink& own_worker_link() noexcept {
 }
 
 inline WorkerPage* own_worker_page() noexcept { return own_worker_link().page; }
+
+/// True in a worker that has not reached its guard: there nothing may start processes.
+inline bool is_before_guard() noexcept {
+    const WorkerPage* const page = own_worker_page();
+    return page && page->guard_passed.load(std::memory_order_seq_cst) == 0;
+}
+
+/// What this process is called, for its children and for `current_process`.
+inline std::string own_name() {
+    const WorkerPage* const page = own_worker_page();
+    if (!page) return "MainProcess";
+    return page->call != 0 ? page->name.data() : "PoolWorker";
+}
 
 /// Tells the parent why this worker cannot serve. Best effort: the parent may be gone.
 inline void send_to_parent(Packet::Kind kind, std::string_view text = {}) noexcept {

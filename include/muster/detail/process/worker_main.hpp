@@ -19,6 +19,7 @@
 
 #include <muster/detail/error_handler.hpp>
 #include <muster/detail/os.hpp>
+#include <muster/detail/process/child_main.hpp>
 #include <muster/detail/process/exception_transport.hpp>
 #include <muster/detail/process/protocol.hpp>
 #include <muster/detail/process/remote_call.hpp>
@@ -123,6 +124,7 @@ class WorkerMain {
     }
 
     void send(ResultHeader header, bool failed) {
+        if (!result_.kept.empty()) results_.keep(std::move(result_.kept));
         if (result_.is_large()) {
             header.kind =
                 failed ? ResultHeader::Kind::large_exception : ResultHeader::Kind::large_value;
@@ -216,27 +218,39 @@ inline bool same_program(const WorkerPage& page) {
 inline void flush_streams() {
     std::cout.flush();
     std::clog.flush();
+    std::wcout.flush();
+    std::wclog.flush();
     (void)std::fflush(nullptr);
 }
 
-/// Runs tasks until the parent has no more, and ends the process.
+/// Runs tasks until the parent has no more, or a Process's only call, and ends the process.
 [[noreturn]] inline void serve_tasks() {
     const WorkerLink& link = own_worker_link();
     if (!link.page) os::end_process(1);  // No memory.
     // A copy has the name that it had before.
     if (link.page->process_name[0] != '\0') os::set_process_name(link.page->process_name.data());
+    if (link.page->role == WorkerRole::copy) {
+        // What the program registered for its own exit, and has in the buffers of its own streams,
+        // is not the copy's to run and to write: neither at its end nor where a task calls exit.
+        os::run_first_at_exit([](int code) {
+            flush_streams();
+            os::end_process(code);
+        });
+    }
     // Never destroyed: destructors that run at exit may still be asked about the worker, and the
     // thread that watches the parent lives as long as the process.
-    auto& worker = *new WorkerMain(link);
-    worker.serve();
-    if (link.page->role == WorkerRole::worker) std::exit(EXIT_SUCCESS);
+    int code = EXIT_SUCCESS;
+    if (link.page->call != 0)
+        code = (new ChildMain(link))->run();
+    else
+        (new WorkerMain(link))->serve();
+    if (link.page->role == WorkerRole::worker) std::exit(code);
     flush_streams();
-    os::end_process(EXIT_SUCCESS);
+    os::end_process(code);
 }
 
-/// Makes copies of this process, which serve, until the other end of the socket is closed.
-[[noreturn]] inline void serve_forks(int control) {
-    const WorkerFds fds = os::ForkLoop(control).serve();
+/// Serves the parent in a copy that was made for that and given the descriptors.
+[[noreturn]] inline void serve_as_copy(const WorkerFds& fds) noexcept {
     try {
         std::array<std::byte, sizeof(std::uint64_t) + 16> head{};
         std::array<std::byte, 16> nonce{};
@@ -253,6 +267,9 @@ inline void flush_streams() {
         os::end_process(1);
     }
 }
+
+/// Makes copies of this process, which serve, until the other end of the socket is closed.
+[[noreturn]] inline void serve_forks(int control) { serve_as_copy(os::ForkLoop(control).serve()); }
 
 /// Serves the parent and ends the process.
 [[noreturn]] inline void serve_parent() {

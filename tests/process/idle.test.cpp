@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency start_methods skip=thread
+// A pool that has nothing to do sleeps, whatever it had to do before. (ThreadSanitizer has a thread
+// of its own that wakes all the time.)
+#include <muster/process_pool_executor.hpp>
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include "support/process_pool.hpp"
+#include "support/program.hpp"
+#include "support/task_gate.hpp"
+
+namespace process_idle_test {
+
+namespace {
+
+using muster::test::ProcessPool;
+using muster::test::TaskGate;
+using namespace std::chrono_literals;
+
+/// How often the threads of a process, and of all that it has started, were given a CPU.
+long switches_of(const std::string& process) {
+    long sum = 0;
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + process + "/task")) {
+        std::ifstream status(thread.path() / "status");
+        for (std::string word; status >> word;)
+            if (long count = 0; word.ends_with("ctxt_switches:") && status >> count) sum += count;
+    }
+    for (const ::pid_t child : muster::test::children_of(process))
+        sum += switches_of(std::to_string(child));
+    return sum;
+}
+
+long switches_in(std::chrono::milliseconds time) {
+    const long before = switches_of("self");
+    std::this_thread::sleep_for(time);
+    return switches_of("self") - before;
+}
+
+}  // namespace
+
+TEST_CASE("an idle pool wakes nobody: no thread here, no worker, nor what the workers come from") {
+    ProcessPool pool(2);
+    CHECK(pool.submit({.timeout = 200s}, [] { return 1; }).result() == 1);
+    CHECK_THROWS_AS(pool.submit({.timeout = 10ms}, [] { ::pause(); }).result(),
+                    muster::TaskTimeout);
+    CHECK_THROWS_AS(
+        pool.submit({.retries = 1, .retry_delay = 1ms}, [] { throw std::string("twice"); })
+            .result(),
+        muster::RemoteError);
+    CHECK_THROWS_AS(pool.submit([] { ::raise(SIGKILL); }).result(), muster::WorkerCrashed);
+    pool.submit([] {}).add_done_callback([](const auto&) {});
+    TaskGate gate;
+    auto first = pool.submit(TaskGate::pass, gate.path(), 'a');
+    auto second = pool.submit(TaskGate::pass, gate.path(), 'b');
+    for (int i = 0; i < 2; ++i) (void)gate.arrival();  // Both workers are there.
+    gate.open();
+    CHECK(first.result() == 'a');
+    CHECK(second.result() == 'b');
+    pool.wait_idle();
+    const auto patience = std::chrono::steady_clock::now() + 60s;
+    while (switches_in(200ms) > 2 && std::chrono::steady_clock::now() < patience) {
+    }
+
+    CHECK(switches_in(2500ms) <= 10);  // This thread goes to sleep, and now and then is in the way.
+    CHECK(pool.stats().pids.size() == 2);
+}
+
+}  // namespace process_idle_test
