@@ -8,6 +8,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include <muster/detail/os.hpp>
+
 namespace muster::detail {
 
 /// The values that a `local` has in all threads. It owns them; threads know where theirs is.
@@ -22,6 +24,8 @@ class LocalValues {
     virtual void* make() = 0;
     /// Destroys one.
     virtual void drop(void* value) noexcept = 0;
+    /// The value of a thread that has destroyed its own already. It goes with the local.
+    virtual void* late() = 0;
 };
 
 template <typename T, typename Factory>
@@ -42,6 +46,12 @@ class LocalValuesOf final : public LocalValues {
         const std::lock_guard held(mutex_);
         dropped = values_.extract(value);
     }
+    void* late() override {
+        const std::lock_guard held(mutex_);
+        std::unique_ptr<T>& value = late_[os::thread_id()];
+        if (!value) value.reset(new T(factory_()));
+        return value.get();
+    }
 
   private:
     using Values = std::unordered_map<void*, std::unique_ptr<T>>;
@@ -49,13 +59,29 @@ class LocalValuesOf final : public LocalValues {
     const Factory factory_;
     std::mutex mutex_;
     Values values_;
+    std::unordered_map<long long, std::unique_ptr<T>> late_;
 };
 
 /// Where the calling thread's values are, of all locals.
 class LocalTable {
   public:
+    LocalTable() = default;
+    LocalTable(const LocalTable&) = delete;
+    LocalTable& operator=(const LocalTable&) = delete;
+    /// Destroys the thread's values, and those that their destructors make.
+    ~LocalTable() {
+        while (!entries_.empty()) {
+            const void* const values = entries_.begin()->first;
+            // Still in the table meanwhile: the value's destructor may ask for it.
+            entries_.begin()->second.drop();
+            entries_.erase(values);
+        }
+        over() = true;
+    }
+
     /// The value for `values`; makes it if there is none.
     static void* find(const std::shared_ptr<LocalValues>& values) {
+        if (over()) return values->late();
         LocalTable& table = current();
         // The key stays taken as long as the entry is there: it keeps the object's memory, though
         // not the object.
@@ -82,36 +108,13 @@ class LocalTable {
         }
     };
 
-    /// Destroys the thread's values when it ends. Those that their destructors make, too.
-    struct Owner {
-        Owner() = default;
-        Owner(const Owner&) = delete;
-        Owner& operator=(const Owner&) = delete;
-        ~Owner() {
-            std::unique_ptr<LocalTable> table(slot());
-            while (!table->entries_.empty()) {
-                const void* const values = table->entries_.begin()->first;
-                // Still in the table meanwhile: the value's destructor may ask for it.
-                table->entries_.begin()->second.drop();
-                table->entries_.erase(values);
-            }
-            slot() = nullptr;
-        }
-    };
-
-    static LocalTable*& slot() noexcept {
-        static thread_local constinit LocalTable* table = nullptr;
-        return table;
+    static bool& over() noexcept {
+        static thread_local constinit bool over = false;
+        return over;
     }
     static LocalTable& current() {
-        if (!slot()) {
-            // After the owner's end, in the last destructors of the thread, one that is never
-            // destroyed: the values go with their locals.
-            slot() = new LocalTable;
-            static thread_local const Owner owner;
-            (void)&owner;
-        }
-        return *slot();
+        static thread_local LocalTable table;
+        return table;
     }
 
     /// Forgets locals that are gone, when they may be half of all.
