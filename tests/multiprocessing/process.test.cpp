@@ -393,44 +393,4 @@ TEST_CASE("several threads may join, signal and ask") {
     CHECK(codes == std::vector(4, -SIGTERM));
 }
 
-TEST_CASE("a process outlives the thread that started it") {
-    const ProcessGate gate;
-    mp::Process process = Process{&ProcessGate::pass, gate};
-    std::thread([&] { process.start(); }).join();
-    CHECK(gate.arrived());
-    CHECK_FALSE(process.join_for(100ms));  // It would have been ended by now.
-    gate.open();
-    process.join();
-    CHECK(process.exit_code() == 0);
-}
-
-TEST_CASE("a process has the null device as standard input and a group of its own") {
-    const Process process{[] {
-        struct ::stat in {};
-        struct ::stat null {};
-        if (::fstat(STDIN_FILENO, &in) != 0 || ::stat("/dev/null", &null) != 0) std::exit(2);
-        if (in.st_rdev != null.st_rdev) std::exit(3);
-        std::exit(::getpgrp() == ::getpid() ? 0 : 4);
-    }};
-    process.start();
-    process.join();
-    CHECK(process.exit_code() == 0);
-}
-
-TEST_CASE(
-    "exit handlers run in a process that was started afresh, and not in a copy [test_atexit]") {
-    const Notes notes;
-    const Process process{[](const std::string& path) {
-                              static std::string kept;
-                              kept = path;
-                              std::atexit([] { Notes::add(kept, "exit handler"); });
-                          },
-                          notes.path()};
-    process.start();
-    process.join();
-    CHECK(process.exit_code() == 0);
-    const bool copy = muster::test::tested_start_method() == muster::StartMethod::fork;
-    CHECK(notes.lines().size() == (copy ? 0 : 1));
-}
-
 }  // namespace multiprocessing_process_test

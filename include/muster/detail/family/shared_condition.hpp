@@ -84,6 +84,7 @@ struct SharedCondition {
 
     /// A process has died that may have notified someone whom it had not woken yet.
     void bury(FamilyMemory& memory, ArenaOffset own) {
+        { const GuardedChange carried_out(guard); }
         for_each_block(memory, [&](Block& block) {
             if (block.block_kind() == BlockKind::waiter && block.owner.load() != 0 &&
                 block.content<WaiterContent>().condition.load() == own)

@@ -96,19 +96,29 @@ inline void bury_claim(FamilyMemory& memory, Block& reference) {
     }
 }
 
-/// Takes over all that the process in `slot` had. Requires: it has died.
+/// Takes over all that the process in `slot` had. Requires: it has died, and nobody else sweeps.
 inline void sweep_process(FamilyMemory& memory, std::uint64_t slot) {
-    const std::uint64_t own = memory.slot();
+    // What it had written down and not carried out comes first: it says whose a block really is. To
+    // lock a guard does that; those of objects are locked for what it had of each.
+    { const GuardedChange carried_out(memory.header().guard); }
     for_each_block(memory, [&](Block& block) {
-        if (block.owner.load() != slot) return;
-        if (block.block_kind() == BlockKind::reference) bury_claim(memory, block);
-        {  // If this process dies after that, who sweeps what it leaves goes on from here.
-            GuardedChange change(memory.header().guard);
-            change.set(block.owner, own);
-            change.commit();
-        }
-        take_apart(memory, block);
+        if (block.owner.load() == slot && block.block_kind() == BlockKind::reference)
+            bury_claim(memory, block);
     });
+    const std::uint64_t own = memory.slot();
+    for (bool more = true; more;) {  // Taking one apart may bring others to light.
+        more = false;
+        for_each_block(memory, [&](Block& block) {
+            if (block.owner.load() != slot) return;
+            more = true;
+            {  // If this process dies after that, who sweeps what it leaves goes on from here.
+                GuardedChange change(memory.header().guard);
+                change.set(block.owner, own);
+                change.commit();
+            }
+            take_apart(memory, block);
+        });
+    }
     memory.header().processes[slot].store(0, std::memory_order_release);
 }
 
