@@ -5,13 +5,13 @@
 
 #include <doctest/doctest.h>
 #include <poll.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -21,7 +21,6 @@
 
 #include "support/notes.hpp"
 #include "support/process_gate.hpp"
-#include "support/process_pool.hpp"
 #include "support/program.hpp"
 #include "support/tested_process.hpp"
 
@@ -45,11 +44,6 @@ int own_pid() { return static_cast<int>(::getpid()); }
 bool readable(int fd, int limit_ms) {
     ::pollfd one{fd, POLLIN, 0};
     return ::poll(&one, 1, limit_ms) == 1;
-}
-
-void arrive_and_sleep(const ProcessGate& gate) {
-    gate.arrive();
-    for (;;) ::pause();
 }
 
 void wait_for_stop(const StopToken& stop, const std::string& notes) {
@@ -146,7 +140,7 @@ TEST_CASE("a process that was not started ends without having run") {
 
 TEST_CASE("all calls throw on a process that was moved from, which goes on") {
     const ProcessGate gate;
-    Process first{arrive_and_sleep, gate};
+    Process first{&ProcessGate::arrive_and_stay, gate};
     first.start();
     mp::Process second = std::move(first);
     CHECK_THROWS_AS(first.start(), InvalidStateError);
@@ -264,7 +258,7 @@ TEST_CASE(
     for (const int signal : {SIGTERM, SIGKILL, SIGINT, SIGUSR1}) {
         CAPTURE(signal);
         const ProcessGate gate;
-        const Process process{arrive_and_sleep, gate};
+        const Process process{&ProcessGate::arrive_and_stay, gate};
         process.start();
         CHECK(gate.arrived());
         CHECK_THROWS_AS(process.send_signal(12345), std::system_error);
@@ -345,7 +339,7 @@ TEST_CASE("a daemon is terminated when its handle goes") {
                     Notes::add(kept, "terminated");
                     ::_exit(0);
                 });
-                arrive_and_sleep(its);
+                its.arrive_and_stay();
             },
             notes.path(), gate);
         daemon.start();
@@ -364,7 +358,7 @@ TEST_CASE("a daemon that is deaf to SIGTERM is killed when its handle goes") {
             {.daemon = true},
             [](const ProcessGate& its) {
                 std::signal(SIGTERM, SIG_IGN);
-                arrive_and_sleep(its);
+                its.arrive_and_stay();
             },
             gate);
         daemon.start();
@@ -376,7 +370,7 @@ TEST_CASE("a daemon that is deaf to SIGTERM is killed when its handle goes") {
 
 TEST_CASE("several threads may join, signal and ask") {
     const ProcessGate gate;
-    const Process process{arrive_and_sleep, gate};
+    const Process process{&ProcessGate::arrive_and_stay, gate};
     process.start();
     CHECK(gate.arrived());
     std::vector<int> codes(4);

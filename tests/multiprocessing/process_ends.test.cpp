@@ -2,19 +2,15 @@
 // ctest: concurrency start_methods
 // What processes have of their parent, what they leave behind, and how they end with it. In brackets:
 // the case of Python's that says the same.
-#include <muster/multiprocessing.hpp>
-#include <muster/process_pool_executor.hpp>
-#include <muster/threading/thread.hpp>
+#include <muster/multiprocessing/process.hpp>
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -43,6 +39,7 @@ using muster::StopToken;
 using muster::test::argument_of_program;
 using muster::test::children_of;
 using muster::test::ends;
+using muster::test::exit_code_of;
 using muster::test::in_copy;
 using muster::test::Notes;
 using muster::test::open_descriptors;
@@ -50,25 +47,9 @@ using muster::test::ProcessGate;
 using muster::test::Program;
 using muster::test::say;
 using muster::test::tested_start_method;
+using namespace std::chrono_literals;
 
 int own_pid() { return static_cast<int>(::getpid()); }
-
-void arrive_and_sleep(const ProcessGate& gate) {
-    gate.arrive();
-    for (;;) ::pause();
-}
-
-std::optional<int> code_of(const mp::Process& process) {
-    process.start();
-    process.join();
-    return process.exit_code();
-}
-
-bool is_active(const mp::Process& process) {
-    const auto all = mp::active_children();
-    return std::any_of(all.begin(), all.end(),
-                       [&](const auto& each) { return each.pid() == process.pid(); });
-}
 
 }  // namespace
 
@@ -142,13 +123,13 @@ TEST_CASE("a hundred processes are terminated right after their start [test_many
 }
 
 TEST_CASE("neither descriptors nor zombies remain of processes that have ended") {
-    (void)code_of(Process{own_pid});  // What is made once is made now.
+    (void)exit_code_of(Process{own_pid});  // What is made once is made now.
     const auto before = open_descriptors();
     const auto children = children_of();
     for (int i = 0; i < 10; ++i) {
-        (void)code_of(Process{own_pid});
+        (void)exit_code_of(Process{own_pid});
         const ProcessGate gate;
-        const Process daemon({.daemon = true}, arrive_and_sleep, gate);
+        const Process daemon({.daemon = true}, &ProcessGate::arrive_and_stay, gate);
         daemon.start();
     }
     CHECK(open_descriptors() == before);
@@ -159,7 +140,8 @@ TEST_CASE(
     "a process's descriptors do not grow with its siblings, nor come from the application "
     "[test_child_fd_inflation] [test_closefd]") {
     const auto count = [] {
-        return code_of(Process{[] { std::exit(static_cast<int>(open_descriptors().size())); }});
+        return exit_code_of(
+            Process{[] { std::exit(static_cast<int>(open_descriptors().size())); }});
     };
     if (tested_start_method() == StartMethod::fork) return;  // It has what the parent has.
     const auto alone = count();
@@ -181,7 +163,7 @@ TEST_CASE("a process works where the standard streams are closed [test_error_on_
     std::optional<int> code;
     {
         const muster::test::StandardStreamsClosed closed;
-        code = code_of(Process{Notes::add, notes.path(), "ran"});
+        code = exit_code_of(Process{Notes::add, notes.path(), "ran"});
     }
     CHECK(code == 0);
     CHECK(notes.line() == "ran");
@@ -208,7 +190,7 @@ TEST_CASE(
         if (signal != SIGKILL) gate.open();  // It is deaf to the others.
         process.join();
         CHECK(process.exit_code() == (signal == SIGKILL ? std::nullopt : std::optional(0)));
-        CHECK(code_of(Process{own_pid}) == 0);
+        CHECK(exit_code_of(Process{own_pid}) == 0);
     }
 }
 
@@ -219,7 +201,7 @@ namespace {
 void family_of(const std::string& path, const ProcessGate& gate, bool with_children) {
     const auto sleep = [](const std::string& its_path, const ProcessGate& its) {
         Notes::add(its_path, std::to_string(own_pid()));
-        arrive_and_sleep(its);
+        its.arrive_and_stay();
     };
     if (!with_children) return sleep(path, gate);
     Notes::add(path, std::to_string(own_pid()));
@@ -227,7 +209,7 @@ void family_of(const std::string& path, const ProcessGate& gate, bool with_child
     const Process child{sleep, path, inner};
     child.start();
     (void)inner.arrived();
-    arrive_and_sleep(gate);
+    gate.arrive_and_stay();
 }
 
 }  // namespace
@@ -279,7 +261,7 @@ TEST_CASE("a process that is killed leaves no process of its own") {
 TEST_CASE("program: global processes" * doctest::skip()) {
     const std::string path = argument_of_program();
     const ProcessGate gate;
-    static const Process daemon({.daemon = true}, arrive_and_sleep, gate);
+    static const Process daemon({.daemon = true}, &ProcessGate::arrive_and_stay, gate);
     static const Process process{[](const StopToken& stop, const std::string& its) {
                                      Notes::add(its, std::to_string(::getppid()));
                                      while (!stop.stop_requested()) std::this_thread::yield();
@@ -314,8 +296,8 @@ TEST_CASE("in a copy of the parent its processes can neither be asked nor ended"
     CHECK(gate.arrived());
     auto daemon = std::make_unique<Process>(mp::ProcessOptions{.daemon = true}, own_pid);
     const ProcessGate other;
-    auto busy =
-        std::make_unique<Process>(mp::ProcessOptions{.daemon = true}, arrive_and_sleep, other);
+    auto busy = std::make_unique<Process>(mp::ProcessOptions{.daemon = true},
+                                          &ProcessGate::arrive_and_stay, other);
     busy->start();
     const auto refuses = [](const std::function<void()>& call) {
         try {
@@ -349,11 +331,11 @@ TEST_CASE("in a copy of the parent its processes can neither be asked nor ended"
 
 TEST_CASE("a copy of the parent has processes of its own") {
     const Process before{own_pid};
-    (void)code_of(before);
+    (void)exit_code_of(before);
     CHECK(in_copy([] {
               const Process process{
                   [] { std::exit(mp::parent_process()->pid() == ::getppid() ? 5 : 6); }};
-              const auto code = code_of(process);
+              const auto code = exit_code_of(process);
               return tested_start_method() == StartMethod::forkserver ? (code ? 5 : 0)
                                                                       : code.value_or(0);
           }) == 5);

@@ -6,24 +6,17 @@
 #include <muster/threading/thread.hpp>
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
-#include <csignal>
-#include <cstdio>
 #include <cstdlib>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "posix/descriptors.hpp"
-#include "support/in_copy.hpp"
 #include "support/notes.hpp"
 #include "support/process_gate.hpp"
 #include "support/process_pool.hpp"
@@ -36,32 +29,14 @@ namespace {
 
 namespace mp = muster::multiprocessing;
 using Process = muster::test::TestedProcess;
-using muster::InvalidStateError;
 using muster::StartMethod;
 using muster::StopToken;
-using muster::test::argument_of_program;
-using muster::test::children_of;
-using muster::test::ends;
-using muster::test::in_copy;
+using muster::test::exit_code_of;
 using muster::test::Notes;
-using muster::test::open_descriptors;
 using muster::test::ProcessGate;
-using muster::test::Program;
-using muster::test::say;
 using muster::test::tested_start_method;
 
 int own_pid() { return static_cast<int>(::getpid()); }
-
-void arrive_and_sleep(const ProcessGate& gate) {
-    gate.arrive();
-    for (;;) ::pause();
-}
-
-std::optional<int> code_of(const mp::Process& process) {
-    process.start();
-    process.join();
-    return process.exit_code();
-}
 
 bool is_active(const mp::Process& process) {
     const auto all = mp::active_children();
@@ -99,7 +74,7 @@ TEST_CASE(
                                                                                    : "another");
         },
         notes.path());
-    CHECK(code_of(process) == 0);
+    CHECK(exit_code_of(process) == 0);
     CHECK(notes.lines() == std::vector<std::string>{"knowing", "itself",
                                                     "MainProcess " + std::to_string(own_pid()),
                                                     "alive", "worker", "main thread"});
@@ -122,10 +97,10 @@ TEST_CASE(
                 const auto parent = mp::parent_process();
                 Notes::add(its, parent->name() + ' ' + std::to_string(parent->pid()));
             };
-            (void)code_of(Process{grandchild, path});
+            (void)exit_code_of(Process{grandchild, path});
         },
         notes.path());
-    CHECK(code_of(process) == 0);
+    CHECK(exit_code_of(process) == 0);
     CHECK(notes.line() == "between " + std::to_string(process.pid()));
 }
 
@@ -169,7 +144,7 @@ namespace {
 void tree(const std::string& path, const std::string& place) {
     Notes::add(path, place);
     for (const char* const child : {"0", "1"})
-        if (place.size() < 2) (void)code_of(Process{tree, path, place + child});
+        if (place.size() < 2) (void)exit_code_of(Process{tree, path, place + child});
 }
 
 }  // namespace
@@ -177,7 +152,7 @@ void tree(const std::string& path, const std::string& place) {
 TEST_CASE(
     "processes start processes, which start processes [test_recursion] [test_process_in_process]") {
     const Notes notes;
-    CHECK(code_of(Process{tree, notes.path(), std::string()}) == 0);
+    CHECK(exit_code_of(Process{tree, notes.path(), std::string()}) == 0);
     CHECK(notes.lines() == std::vector<std::string>{"", "0", "00", "01", "1", "10", "11"});
 }
 
@@ -186,14 +161,13 @@ TEST_CASE("processes use pools [pool_in_process]") {
         muster::test::ProcessPool pool(1);
         std::exit(pool.submit([](int x) { return x * x; }, 7).result());
     }};
-    CHECK(code_of(process) == 49);
+    CHECK(exit_code_of(process) == 49);
 }
 
 TEST_CASE("pools' workers use processes") {
     muster::test::ProcessPool pool(1);
-    CHECK(
-        pool.submit([] { return code_of(Process{[] { std::exit(3); }}).value_or(-1); }).result() ==
-        3);
+    CHECK(pool.submit([] { return exit_code_of(Process{[] { std::exit(3); }}).value_or(-1); })
+              .result() == 3);
 }
 
 TEST_CASE("a process waits for the threads it has started [test_wait_for_threads]") {
@@ -208,7 +182,7 @@ TEST_CASE("a process waits for the threads it has started [test_wait_for_threads
                               thread.start();
                           },
                           notes.path()};
-    CHECK(code_of(process) == 0);
+    CHECK(exit_code_of(process) == 0);
     CHECK(notes.line() == "ended");
 }
 
@@ -222,10 +196,10 @@ TEST_CASE(
             {.start_method = method, .start_timeout = std::chrono::minutes(5)},
             [](const mp::Queue<int>& its) {
                 const auto grandchild = [](const mp::Queue<int>& passed) { passed.put(5); };
-                (void)code_of(Process{grandchild, its});
+                (void)exit_code_of(Process{grandchild, its});
             },
             queue);
-        CHECK(code_of(process) == 0);
+        CHECK(exit_code_of(process) == 0);
         CHECK(queue.try_get() == 5);
     }
 }
@@ -238,7 +212,7 @@ TEST_CASE("what only the arguments refer to is there when the process begins") {
         process = std::make_unique<Process>(
             [](const mp::Queue<int>& its) { std::exit(its.try_get().value_or(1)); }, queue);
     }
-    CHECK(code_of(*process) == 23);
+    CHECK(exit_code_of(*process) == 23);
 }
 
 TEST_CASE("arguments are let go of by the start [test_lose_target_ref]") {
@@ -264,7 +238,7 @@ TEST_CASE("what a process held that was killed is free when it is joined") {
     const ProcessGate gate;
     const Process process{[](const mp::Semaphore& its, const ProcessGate& its_gate) {
                               its.acquire();
-                              arrive_and_sleep(its_gate);
+                              its_gate.arrive_and_stay();
                           },
                           permit, gate};
     process.start();

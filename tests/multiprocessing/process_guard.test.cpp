@@ -26,16 +26,19 @@ bool contains(const std::string& text, const std::string& part) {
 
 }  // namespace
 
-TEST_CASE("start throws EntryGuardError without the guard, soon, and the program never multiplies [test_noforkbomb]") {
+TEST_CASE(
+    "start throws EntryGuardError without the guard, soon, and the program never multiplies "
+    "[test_noforkbomb]") {
     for (const std::string what : {"return", "fail", "run", "start", "forkserver"}) {
         CAPTURE(what);
         const Notes starts;
         Program program = program_that(what, starts);
         for (int i = 0; i < 2; ++i) {  // It may be tried again.
             const std::string message = program.line();
-            CHECK_MESSAGE(contains(message, "EntryGuardError: muster: a worker process did not "
-                                            "reach muster::entry_guard(): make "
-                                            "`muster::entry_guard();` the first statement of main"),
+            CHECK_MESSAGE(contains(message,
+                                   "EntryGuardError: muster: a worker process did not "
+                                   "reach muster::entry_guard(): make "
+                                   "`muster::entry_guard();` the first statement of main"),
                           message);
             CHECK(program.line() == "0 0");
         }

@@ -3,6 +3,8 @@
 
 #include <muster/multiprocessing/event.hpp>
 
+#include <unistd.h>
+
 #include <chrono>
 
 #include "support/program.hpp"
@@ -29,6 +31,11 @@ struct ProcessGate {
     void pass() const {
         arrive();
         opening.wait();
+    }
+    /// Until the process is ended.
+    [[noreturn]] void arrive_and_stay() const {
+        arrive();
+        for (;;) ::pause();
     }
 };
 

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <concepts>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -33,5 +34,12 @@ class TestedProcess : public multiprocessing::Process {
         return options;
     }
 };
+
+/// Runs the process to its end. Its exit code.
+inline std::optional<int> exit_code_of(const multiprocessing::Process& process) {
+    process.start();
+    process.join();
+    return process.exit_code();
+}
 
 }  // namespace muster::test
