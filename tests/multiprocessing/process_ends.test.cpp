@@ -6,11 +6,13 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <memory>
@@ -72,9 +74,14 @@ TEST_CASE("a process has the null device as standard input and a group of its ow
         if (in.st_rdev != null.st_rdev) std::exit(3);
         std::exit(::getpgrp() == ::getpid() ? 0 : 4);
     }};
-    process.start();
-    process.join();
-    CHECK(process.exit_code() == 0);
+    const int own = ::dup(STDIN_FILENO);
+    int ends_of_pipe[2] = {-1, -1};
+    REQUIRE(::pipe2(ends_of_pipe, O_CLOEXEC) == 0);
+    ::dup2(ends_of_pipe[0], STDIN_FILENO);
+    const auto code = exit_code_of(process);
+    ::dup2(own, STDIN_FILENO);
+    for (const int fd : {own, ends_of_pipe[0], ends_of_pipe[1]}) ::close(fd);
+    CHECK(code == 0);
 }
 
 TEST_CASE(
@@ -194,6 +201,18 @@ TEST_CASE(
     }
 }
 
+TEST_CASE("a process starts although the fork server has just been killed") {
+    if (tested_start_method() != StartMethod::forkserver) return;
+    const Notes notes;
+    const auto note_server = [](const std::string& path) {
+        Notes::add(path, std::to_string(::getppid()));
+    };
+    CHECK(exit_code_of(Process{note_server, notes.path()}) == 0);
+    ::kill(std::stoi(notes.line()), SIGKILL);
+    CHECK(exit_code_of(Process{note_server, notes.path()}) == 0);
+    CHECK(notes.lines().front() != notes.lines().back());
+}
+
 // --- the end of the parent
 
 namespace {
@@ -244,6 +263,40 @@ TEST_CASE("a parent that is killed leaves no process") {
         CHECK(parent.exit_code() == -signal);
         for (const std::string& pid : pids) CHECK(ends(std::stoi(pid)));
     }
+}
+
+TEST_CASE("program: parent without the system's help" * doctest::skip()) {
+    const ProcessGate gate;
+    const Process process{[](const ProcessGate& its) {
+                              ::prctl(PR_SET_PDEATHSIG, 0);
+                              its.arrive_and_stay();
+                          },
+                          gate};
+    process.start();
+    (void)gate.arrived();
+    say(std::to_string(process.pid()));
+    for (;;) ::pause();
+}
+
+TEST_CASE("a parent that is killed leaves no process where the system does not help") {
+    Program parent = Program::test_case("parent without the system's help");
+    const auto pids = parent.pids();
+    REQUIRE(pids.size() == 1);
+    parent.kill();
+    CHECK(parent.exit_code() == -SIGKILL);
+    CHECK(ends(pids[0]));
+}
+
+TEST_CASE("program: text that waits" * doctest::skip()) {
+    std::fputs("waited, ", stdout);
+    (void)exit_code_of(Process{[] { std::fputs("written by the process, ", stdout); }});
+    std::fputs("written last", stdout);
+}
+
+TEST_CASE("what waits in the parent's buffers is written once [test_noforkbomb]") {
+    std::string text = Program::test_case("text that waits").rest();
+    CHECK(text.size() == std::string("waited, written by the process, written last").size());
+    CHECK(text.find("written by the process, ") != std::string::npos);
 }
 
 TEST_CASE("a process that is killed leaves no process of its own") {

@@ -139,7 +139,10 @@ class Timers {
     /// False when there will be no more. Requires: the mutex is held.
     static bool wait_for_first(Shared& shared, std::unique_lock<std::mutex>& held) {
         while (!shared.ending) {
-            shared.join_ended(held);
+            if (!shared.ended.empty()) {
+                shared.join_ended(held);
+                continue;  // The mutex was free meanwhile: it may be ending.
+            }
             if (shared.waiting.empty()) {
                 shared.changed.wait(held);
                 continue;

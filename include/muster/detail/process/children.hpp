@@ -87,7 +87,6 @@ class Children {
         launched.lifeline = os::PrivateFd(std::move(ours));
         const int pool = memory_.fd().get();  // Also in the places of what such a process has not.
         const WorkerFds fds{theirs.get(), memory.get(), pool, pool, pool, launcher.family().fd()};
-        launcher.receive();  // If the process that is to be copied has ended, it is known then.
         starter_.run([&] {
             try {
                 launched.process = launcher.start(page, fds);
