@@ -61,11 +61,10 @@ class [[nodiscard("a thread that is not kept is asked to stop and joined at once
         : Thread(ThreadOptions{}, std::forward<F>(fn), std::forward<Args>(args)...) {}
     /// As above, with options: `Thread t({.name = "reader"}, fn, args...)`.
     template <typename F, typename... Args>
-    Thread(ThreadOptions options, F&& fn, Args&&... args) {
+    Thread(const ThreadOptions& options, F&& fn, Args&&... args) {
         if constexpr (detail::check_callable<F, Args...>())
-            record_ = make_record(std::move(options),
-                                  detail::make_body(detail::bind_for_thread(
-                                      std::forward<F>(fn), std::forward<Args>(args)...)));
+            record_ = make_record(options, detail::make_body(detail::bind_for_thread(
+                                               std::forward<F>(fn), std::forward<Args>(args)...)));
     }
     Thread(Thread&&) noexcept = default;
     Thread& operator=(Thread other) noexcept {

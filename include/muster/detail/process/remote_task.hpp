@@ -106,7 +106,7 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
   public:
     using Result = R;
 
-    RemoteTaskOf(RemoteOwner& owner, EncodedCall encoded, bool with_token, bool copyable)
+    RemoteTaskOf(RemoteOwner& owner, EncodedCall&& encoded, bool with_token, bool copyable)
         : copyable_{copyable}, encoder_{&owner} {
         call = std::move(encoded);
         takes_stop = with_token;

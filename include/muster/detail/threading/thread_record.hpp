@@ -7,6 +7,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 #include <utility>
@@ -74,7 +75,7 @@ class ThreadRecord {
     ThreadRecord& operator=(const ThreadRecord&) = delete;
     ~ThreadRecord() {
         // Of the process that this is a copy of: it can neither be joined here nor detached.
-        if (thread_.joinable()) (void)new std::thread(std::move(thread_));
+        if (thread_.joinable()) (void)new (std::nothrow) std::thread(std::move(thread_));
     }
 
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
