@@ -175,14 +175,12 @@ class Child : public std::enable_shared_from_this<Child> {
         const os::Mapping mapping = os::Mapping::read_write(memory, 0, result_ring_offset);
         mapping.keep_from_copies();
         auto& page = *new (mapping.data()) WorkerPage;
-        page.nonce = os::random_nonce();
-        page.parent = os::fork_generation();
+        introduce_parent(page);
         page.pool_bytes = children_.memory().bytes();
         page.worker_bytes = result_ring_offset;
         page.call = call_.record;
         page.daemon = daemon() ? 1 : 0;
         copy_text(page.name, name());
-        copy_text(page.parent_name, own_name());
         if (stop_requested_) children_.memory().at<Record>(call_.record)->stop_requested.store(1);
         Children::Launched launched =
             children_.launch(options_.start_method, options_.start_timeout, page, memory);

@@ -49,9 +49,7 @@ struct WorkerHandle {
         memory_ = os::Mapping::read_write(memory, 0, worker_bytes_);
         memory_.keep_from_copies();
         auto& page = *new (memory_.data()) WorkerPage;
-        page.nonce = os::random_nonce();
-        page.parent = os::fork_generation();
-        copy_text(page.parent_name, own_name());
+        introduce_parent(page);
         page.task_ring = ring_block_.offset();
         page.pool_bytes = pool.bytes();
         page.worker_bytes = worker_bytes_;

@@ -153,6 +153,13 @@ inline std::string own_name() {
     return page->call != 0 ? page->name.data() : "PoolWorker";
 }
 
+/// Writes into the page of a process that is about to be started by what it knows this one.
+inline void introduce_parent(WorkerPage& page) {
+    page.nonce = os::random_nonce();
+    page.parent = os::fork_generation();
+    copy_text(page.parent_name, own_name());
+}
+
 /// Tells the parent why this worker cannot serve. Best effort: the parent may be gone.
 inline void send_to_parent(Packet::Kind kind, std::string_view text = {}) noexcept {
     Packet packet;
