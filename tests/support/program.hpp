@@ -40,12 +40,20 @@ inline bool ends(::pid_t pid) {
     return ended;
 }
 
+/// Whether it is what a sanitizer starts to look names up, for a suppressed report as well.
+inline bool is_symbolizer(::pid_t pid) {
+    std::string name;
+    std::getline(std::ifstream("/proc/" + std::to_string(pid) + "/comm"), name);
+    return name == "llvm-symbolizer";
+}
+
 /// The children of a process, those included that have ended and were not reaped.
 inline std::vector<::pid_t> children_of(const std::string& process = "self") {
     std::vector<::pid_t> children;
     for (const auto& thread : std::filesystem::directory_iterator("/proc/" + process + "/task")) {
         std::ifstream list(thread.path() / "children");
-        for (::pid_t pid = 0; list >> pid;) children.push_back(pid);
+        for (::pid_t pid = 0; list >> pid;)
+            if (!is_symbolizer(pid)) children.push_back(pid);
     }
     return children;
 }
