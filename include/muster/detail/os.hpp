@@ -7,6 +7,7 @@
 #include <muster/detail/posix/copy_process.hpp>
 #include <muster/detail/posix/cpu_count.hpp>
 #include <muster/detail/posix/executable.hpp>
+#include <muster/detail/posix/family_bell.hpp>
 #include <muster/detail/posix/fd.hpp>
 #include <muster/detail/posix/find_memory.hpp>
 #include <muster/detail/posix/fork_client.hpp>

@@ -129,6 +129,19 @@ inline Block* refer_to(FamilyMemory& memory, const ObjectName& name, BlockKind k
     return nullptr;
 }
 
+/// Has a block of this process, or what it becomes, refer to an object that the process holds: until
+/// `release_references`.
+inline void add_reference(FamilyMemory& memory, const ObjectName& name, BlockKind kind,
+                          SharedWord& first_reference) {
+    Block* const reference = refer_to(memory, name, kind);
+    if (!reference) return;  // It is held, so it is there.
+    GuardedChange change(memory.header().guard);
+    change.set(reference->next, first_reference.load());
+    change.set(reference->owner, Block::shared);
+    change.set(first_reference, memory.offset_of(*reference));
+    change.commit();
+}
+
 /// Ends a reference of this process. If it was the last one, the object is this process's to take
 /// apart, and is returned.
 inline Block* drop_reference(FamilyMemory& memory, Block& reference) {

@@ -40,7 +40,9 @@ enum class BlockKind : std::uint64_t {
     queue,
     item,
     value,
-    memory
+    memory,
+    pipe,
+    pipe_end
 };
 
 /// In front of the bytes of each block.

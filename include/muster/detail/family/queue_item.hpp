@@ -32,15 +32,8 @@ class ItemBuffer final : public ByteBuffer {
     Block& finish() {
         auto& content = block_->content<ItemContent>();
         content.size = size;
-        for (const auto& object : kept) {
-            Block* const reference = refer_to(memory_, object->name(), object->kind());
-            if (!reference) continue;  // It is held by `object`, so it is there.
-            GuardedChange change(memory_.header().guard);
-            change.set(reference->next, content.first_reference.load());
-            change.set(reference->owner, Block::shared);
-            change.set(content.first_reference, memory_.offset_of(*reference));
-            change.commit();
-        }
+        for (const auto& object : kept)
+            add_reference(memory_, object->name(), object->kind(), content.first_reference);
         kept.clear();
         return *block_;
     }

@@ -116,6 +116,21 @@ class SharedReference {
     std::atomic<Held*> held_;
 };
 
+/// Writes what names the object, which lives at least as long as the bytes.
+template <typename Archive>
+void save_reference(Archive& ar, const std::shared_ptr<SharedReference>& reference) {
+    const ObjectName& name = reference->name();
+    ar(name.family, name.offset, name.identity);
+    ar.keep(reference);
+}
+/// A hold on the object that was written. **Throws**: `InvalidStateError` if it is no more.
+template <typename Archive>
+std::shared_ptr<SharedReference> load_reference(Archive& ar, BlockKind kind) {
+    ObjectName name;
+    ar(name.family, name.offset, name.identity);
+    return SharedReference::find(name, kind);
+}
+
 /// A handle to an object in the family's memory; copies of it are handles to the same.
 template <typename State, BlockKind kind>
 class SharedHandle {
@@ -149,15 +164,11 @@ class SharedHandle {
     template <typename Archive>
     void save(Archive& ar) const {
         (void)own();
-        const ObjectName& name = reference_->name();
-        ar(name.family, name.offset, name.identity);
-        ar.keep(reference_);
+        save_reference(ar, reference_);
     }
     template <typename Archive>
     void load(Archive& ar) {
-        ObjectName name;
-        ar(name.family, name.offset, name.identity);
-        reference_ = SharedReference::find(name, kind);
+        reference_ = load_reference(ar, kind);
     }
 
   private:

@@ -8,6 +8,7 @@
 #include <muster/detail/family/shared_condition.hpp>
 #include <muster/detail/family/shared_event.hpp>
 #include <muster/detail/family/shared_lock.hpp>
+#include <muster/detail/family/shared_pipe.hpp>
 #include <muster/detail/family/shared_queue.hpp>
 #include <muster/detail/family/shared_semaphore.hpp>
 #include <muster/detail/os.hpp>
@@ -22,22 +23,33 @@ inline void release_reference(FamilyMemory& memory, Block& reference) {
     if (Block* const object = drop_reference(memory, reference)) take_apart(memory, *object);
 }
 
-/// Gives an item of this process back, and what its bytes refer to.
-inline void free_item(FamilyMemory& memory, Block& item) {
-    auto& content = item.content<ItemContent>();
-    for (;;) {
-        const ArenaOffset first = content.first_reference.load();
-        if (first == 0) break;
+/// Ends the references that a block of this process has of its own.
+inline void release_references(FamilyMemory& memory, SharedWord& first_reference) {
+    while (const ArenaOffset first = first_reference.load()) {
         Block& reference = memory.block(first);
         {
             GuardedChange change(memory.header().guard);
-            change.set(content.first_reference, reference.next.load());
+            change.set(first_reference, reference.next.load());
             change.set(reference.owner, memory.slot());
             change.commit();
         }
         release_reference(memory, reference);
     }
+}
+
+/// Gives an item of this process back, and what its bytes refer to.
+inline void free_item(FamilyMemory& memory, Block& item) {
+    release_references(memory, item.content<ItemContent>().first_reference);
     free_block(memory, item);
+}
+
+/// Closes a pipe at this end. What nobody will read any more is dropped.
+inline void close_pipe(FamilyMemory& memory, SharedPipeEnd& end) {
+    if (!end.pipe(memory)) return;
+    end.written(memory).close(memory);
+    end.read(memory).close(memory);
+    while (Block* const message = end.read(memory).take_first(memory)) free_item(memory, *message);
+    release_references(memory, end.first_reference);
 }
 
 /// Takes a block apart that is this process's alone.
@@ -54,6 +66,9 @@ inline void take_apart(FamilyMemory& memory, Block& block) {
         case BlockKind::queue:
             while (Block* const item = block.content<SharedQueue>().discard_first(memory))
                 free_item(memory, *item);
+            break;
+        case BlockKind::pipe_end:
+            close_pipe(memory, block.content<SharedPipeEnd>());
             break;
         case BlockKind::lock:
         case BlockKind::recursive_lock: {
@@ -91,6 +106,8 @@ inline void bury_claim(FamilyMemory& memory, Block& reference) {
             return object.content<SharedBarrier>().bury(reference);
         case BlockKind::queue:
             return object.content<SharedQueue>().bury(reference);
+        case BlockKind::pipe_end:
+            return object.content<SharedPipeEnd>().bury(memory, reference);
         default:
             return;
     }

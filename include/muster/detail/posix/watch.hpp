@@ -35,8 +35,8 @@ class Watch {
     void wait(const Deadline& deadline) noexcept {
         ::timespec timeout{};
         if (deadline) {
-            const auto left =
-                std::max(*deadline - Clock::now(), Clock::duration(Clock::duration::zero()));
+            const auto now = Clock::now();
+            const auto left = std::max(*deadline, now) - now;
             const auto whole = std::chrono::duration_cast<std::chrono::seconds>(left);
             timeout.tv_sec = static_cast<std::time_t>(whole.count());
             timeout.tv_nsec = static_cast<long>(

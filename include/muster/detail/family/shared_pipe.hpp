@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+
+#include <muster/detail/deadline.hpp>
+#include <muster/detail/family/arena.hpp>
+#include <muster/detail/family/shared_gate.hpp>
+#include <muster/detail/family/shared_queue.hpp>
+#include <muster/detail/os.hpp>
+#include <muster/errors.hpp>
+
+namespace muster::detail {
+
+/// In the block of a process's reference to an end: its bell, which rings while there is something
+/// to read.
+struct PipeBell {
+    SharedWord next{0};  ///< The next reference to the same end that has a bell.
+    SharedWord process{0};
+    SharedWord fd{0};
+    SharedWord device{0};
+    SharedWord inode{0};
+
+    [[nodiscard]] os::BellPlace place() const noexcept {
+        return {process.load(), fd.load(), device.load(), inode.load()};
+    }
+};
+
+/// One direction of a pipe: a list of messages, which one end writes and the other one reads.
+///
+/// It is closed when one of its two ends is. Bells are rung and cleared under the guard, so that they
+/// ring exactly while there is something to read; who dies in between is noticed by who sees to what
+/// the dead leave behind.
+struct PipeLane {
+    /// As many bytes of messages may wait, or one message of any size.
+    static constexpr std::uint64_t most_waiting = std::uint64_t{1} << 20;
+
+    /// Appends a message of the caller's. Blocks: while too much is waiting; `check` is called before
+    /// each look, and what it throws leaves.
+    /// Throws: `EndOfFile`.
+    template <typename Check>
+    void put(FamilyMemory& memory, Block& message, Check check) {
+        (void)not_full.wait_until(
+            [&] {
+                check();
+                GuardedChange change(guard);
+                if (closed.load() != 0)
+                    throw EndOfFile("muster: the other end of this connection is closed");
+                const std::uint64_t bytes = waiting.load() + cost(message);
+                if (head.load() != 0 && bytes > most_waiting) return false;
+                const bool first = head.load() == 0;
+                const ArenaOffset offset = memory.offset_of(message);
+                change.set(first ? head : memory.block(tail.load()).next, offset);
+                change.set(tail, offset);
+                change.set(waiting, bytes);
+                change.set(message.owner, Block::shared);
+                change.commit();
+                if (first) ring_or_clear(memory);
+                return true;
+            },
+            std::nullopt);
+        not_empty.notify(1);
+    }
+
+    /// Takes the first message, which then is the caller's. Blocks: until there is one.
+    /// Throws: `EndOfFile` when there won't be any; what `check` throws, as in put().
+    template <typename Check>
+    Block& get(FamilyMemory& memory, Check check) {
+        Block* message = nullptr;
+        (void)not_empty.wait_until(
+            [&] {
+                check();
+                message = take_first(memory);
+                if (!message && closed.load() != 0)
+                    throw EndOfFile(
+                        "muster: the other end of this connection is closed, and everything it "
+                        "sent has been received");
+                return message != nullptr;
+            },
+            std::nullopt);
+        not_full.notify(1);
+        return *message;
+    }
+
+    /// The same without waiting; null if there is none.
+    Block* take_first(FamilyMemory& memory) {
+        GuardedChange change(guard);
+        const ArenaOffset first = head.load();
+        if (first == 0) return nullptr;
+        Block& message = memory.block(first);
+        change.set(head, message.next.load());
+        if (first == tail.load()) change.set(tail, 0);
+        change.set(waiting, waiting.load() - cost(message));
+        change.set(message.owner, memory.slot());
+        change.commit();
+        if (head.load() == 0) ring_or_clear(memory);
+        return &message;
+    }
+
+    /// Whether get() would return, or throw, at once.
+    [[nodiscard]] bool readable() const noexcept { return head.load() != 0 || closed.load() != 0; }
+
+    /// Blocks until it is readable, at most until the deadline.
+    template <typename Check>
+    bool wait_readable(const Deadline& deadline, Check check) {
+        const bool there = not_empty.wait_until(
+            [&] {
+                check();
+                return readable();
+            },
+            deadline);
+        if (there) not_empty.notify(1);  // It was meant for one who takes a message.
+        return there;
+    }
+
+    void close(FamilyMemory& memory) {
+        {
+            GuardedChange change(guard);
+            change.set(closed, 1);
+            change.commit();
+            ring_or_clear(memory);
+        }
+        wake_all();
+    }
+
+    /// Has the bell ring from now on while there is something to read.
+    void add_bell(FamilyMemory& memory, Block& reference, const os::BellPlace& place) {
+        GuardedChange change(guard);
+        auto& bell = *new (&reference.content<PipeBell>()) PipeBell;
+        change.set(bell.process, place.process);
+        change.set(bell.fd, place.fd);
+        change.set(bell.device, place.device);
+        change.set(bell.inode, place.inode);
+        change.set(bell.next, bells.load());
+        change.set(bells, memory.offset_of(reference));
+        change.commit();
+        ring_or_clear(memory);
+    }
+    /// Forgets the bell of this reference, if it has one.
+    void remove_bell(FamilyMemory& memory, Block& reference) {
+        GuardedChange change(guard);
+        const ArenaOffset offset = memory.offset_of(reference);
+        SharedWord* place = &bells;
+        while (place->load() != 0 && place->load() != offset) place = &bell_at(memory, *place).next;
+        if (place->load() == 0) return;
+        change.set(*place, reference.content<PipeBell>().next.load());
+        change.commit();
+    }
+
+    /// Makes up for what one who died may have left undone.
+    void mend(FamilyMemory& memory) {
+        {
+            const GuardedChange change(guard);
+            ring_or_clear(memory);
+        }
+        wake_all();
+    }
+
+    void wake_all() noexcept {
+        not_empty.notify_all();
+        not_full.notify_all();
+    }
+
+    Guard guard;
+    SharedWord head{0};
+    SharedWord tail{0};
+    SharedWord waiting{0};  ///< Bytes of the messages in the list.
+    SharedWord closed{0};
+    SharedWord bells{0};  ///< The first reference with a bell.
+    SharedGate not_empty;
+    SharedGate not_full;
+
+  private:
+    static std::uint64_t cost(Block& message) noexcept {
+        return sizeof(Block) + message.content<ItemContent>().size;
+    }
+    static PipeBell& bell_at(FamilyMemory& memory, const SharedWord& place) noexcept {
+        return memory.block(place.load()).content<PipeBell>();
+    }
+
+    // The guard is held: nobody may find it readable, and it be empty before the bell is rung.
+    void ring_or_clear(FamilyMemory& memory) noexcept {
+        for (const SharedWord* place = &bells; place->load() != 0;
+             place = &bell_at(memory, *place).next) {
+            const os::BellPlace bell = bell_at(memory, *place).place();
+            if (readable())
+                os::FamilyBell::ring(bell);
+            else
+                os::FamilyBell::clear(bell);
+        }
+    }
+};
+
+/// A pipe in the family's memory. Its ends refer to it, and processes refer to its ends.
+struct SharedPipe {
+    static constexpr BlockKind kind = BlockKind::pipe;
+
+    std::array<PipeLane, 2> lanes;
+};
+
+/// An end of a pipe: it writes the lane of its number, and reads the other one.
+struct SharedPipeEnd {
+    static constexpr BlockKind kind = BlockKind::pipe_end;
+
+    explicit SharedPipeEnd(std::uint64_t its_number) : number{its_number} {}
+
+    /// Its pipe; null before it has one.
+    [[nodiscard]] SharedPipe* pipe(FamilyMemory& memory) noexcept {
+        const ArenaOffset reference = first_reference.load();
+        if (reference == 0) return nullptr;
+        return &memory.block(memory.block(reference).target.load()).content<SharedPipe>();
+    }
+    [[nodiscard]] PipeLane& written(FamilyMemory& memory) noexcept {
+        return pipe(memory)->lanes[number.load()];
+    }
+    [[nodiscard]] PipeLane& read(FamilyMemory& memory) noexcept {
+        return pipe(memory)->lanes[1 - number.load()];
+    }
+
+    /// Forgets the bell of a dead process, and wakes who may have waited for it.
+    void bury(FamilyMemory& memory, Block& reference) {
+        if (!pipe(memory)) return;
+        read(memory).remove_bell(memory, reference);
+        read(memory).mend(memory);
+        written(memory).mend(memory);
+    }
+
+    SharedWord number;
+    SharedWord first_reference{0};  ///< Of its own, to its pipe.
+};
+
+}  // namespace muster::detail

@@ -1,0 +1,431 @@
+// SPDX-License-Identifier: MIT
+// ctest: concurrency start_methods
+// Conversations between processes: messages arrive whole and in order, and each side learns that the
+// other one is gone.
+#include <muster/multiprocessing.hpp>
+#include <muster/process_pool_executor.hpp>
+
+#include <doctest/doctest.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <future>
+#include <map>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "posix/descriptors.hpp"
+#include "support/family.hpp"
+#include "support/process_pool.hpp"
+
+namespace multiprocessing_pipe_test {
+
+namespace {
+
+namespace mp = muster::multiprocessing;
+using muster::test::Copy;
+using muster::test::family_bytes;
+using muster::test::open_descriptors;
+using muster::test::ProcessPool;
+using namespace std::chrono_literals;
+
+constexpr auto patience = 200s;
+
+/// Sends back what it receives, to the end. How many messages there were.
+int echo(mp::Connection its) {
+    for (int count = 0;; ++count) {
+        try {
+            its.send_bytes(its.recv_bytes());
+        } catch (const muster::EndOfFile&) {
+            return count;
+        }
+    }
+}
+
+std::vector<std::byte> some_bytes(std::size_t size) {
+    std::vector<std::byte> bytes(size);
+    for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(i * 7 + i / 256);
+    return bytes;
+}
+
+bool readable(int descriptor) {
+    ::pollfd entry{descriptor, POLLIN, 0};
+    return ::poll(&entry, 1, 0) == 1;
+}
+
+/// What leaves a call that another thread ends. That it does not return at all is a failure, too.
+template <typename Error, typename Call, typename Ender>
+void check_ended_by(Call call, Ender end) {
+    std::promise<void> begun;
+    auto ended = std::async(std::launch::async, [&] {
+        begun.set_value();
+        call();
+    });
+    begun.get_future().wait();
+    std::this_thread::sleep_for(20ms);  // So that it most likely waits; either way it has to end.
+    end();
+    REQUIRE(ended.wait_for(patience) == std::future_status::ready);
+    CHECK_THROWS_AS(ended.get(), Error);
+}
+
+}  // namespace
+
+TEST_CASE("values cross both ways, in order, to a worker that started before the pipe was made") {
+    ProcessPool pool(1);
+    REQUIRE(pool.submit([] { return 1; }).result() == 1);
+    const auto [ours, theirs] = mp::Pipe();
+    const auto task = pool.submit(
+        [](mp::Connection its) {
+            auto words = its.recv<std::map<std::string, int>>();
+            const auto word = its.recv<std::string>();
+            words[word] = its.recv<int>();
+            its.send(words);
+            its.send("done");
+        },
+        theirs);
+    theirs.close();
+    ours.send(std::map<std::string, int>{{"one", 1}});
+    ours.send("two");
+    ours.send(2);
+    CHECK(ours.recv<std::map<std::string, int>>() ==
+          std::map<std::string, int>{{"one", 1}, {"two", 2}});
+    CHECK(ours.recv<std::string>() == "done");
+    task.result();
+}
+
+TEST_CASE("bytes of any number come back as they were sent") {
+    ProcessPool pool(1);
+    const auto [ours, theirs] = mp::Pipe();
+    const auto task = pool.submit(echo, theirs);
+    theirs.close();
+    for (const std::size_t size : {0U, 1U, 100U, 4096U, 65'536U, 1U << 20U, 16U << 20U, 3U}) {
+        const auto message = some_bytes(size);
+        ours.send_bytes(message);
+        CHECK(ours.recv_bytes() == message);
+    }
+    ours.send_bytes("text");
+    CHECK(ours.recv_bytes().size() == 4);
+    ours.close();
+    CHECK(task.result() == 9);
+}
+
+TEST_CASE("an end goes through queues and pipes, and inside other values") {
+    ProcessPool pool(1);
+    const mp::Queue<std::pair<std::string, mp::Connection>> queue;
+    const auto [ours, theirs] = mp::Pipe();
+    {
+        const auto [inner, outer] = mp::Pipe();
+        ours.send(inner);
+        queue.put({"outer", outer});
+    }
+    const auto task = pool.submit(
+        [](mp::Connection its, mp::Queue<std::pair<std::string, mp::Connection>> items) {
+            const auto inner = its.recv<mp::Connection>();
+            const auto [name, outer] = *items.get();
+            inner.send(name + "!");
+            return outer.recv<std::string>();
+        },
+        theirs, queue);
+    CHECK(task.result() == "outer!");
+}
+
+TEST_CASE("after the other end has closed comes what it had sent, and then its end") {
+    const auto [a, b] = mp::Pipe();
+    a.send(1);
+    a.send(2);
+    b.send(3);
+    const mp::Connection copy = a;
+    a.close();
+    CHECK(copy.closed());
+    CHECK(b.poll());
+    CHECK(b.recv<int>() == 1);
+    CHECK(b.recv<int>() == 2);
+    CHECK(b.poll());
+    for (int i = 0; i < 2; ++i) {
+        CHECK_THROWS_AS((void)b.recv<int>(), muster::EndOfFile);
+        CHECK_THROWS_AS(b.send(4), muster::EndOfFile);
+        CHECK_THROWS_AS(copy.send(5), muster::InvalidStateError);
+        CHECK_THROWS_AS((void)copy.recv<int>(), muster::InvalidStateError);
+        CHECK_THROWS_AS((void)copy.poll(), muster::InvalidStateError);
+        CHECK_THROWS_AS((void)copy.native_handle(), muster::InvalidStateError);
+        CHECK_THROWS_AS((void)muster::serialize(copy), muster::InvalidStateError);
+        copy.close();
+    }
+}
+
+TEST_CASE("an end is open as long as any process has it, and no longer") {
+    ProcessPool pool(2);
+    const auto [ours, theirs] = mp::Pipe();
+    const mp::Event go;
+    const auto answer = [](mp::Connection its, mp::Event its_go) {
+        its_go.wait();
+        its.send(::getpid());
+    };
+    const auto first = pool.submit(answer, theirs, go);
+    const auto second = pool.submit(answer, theirs, go);
+    theirs.close();  // Its argument may be on its way.
+    CHECK_FALSE(ours.poll());
+    go.set();
+    const int one = ours.recv<int>();
+    CHECK(one != ::getpid());
+    (void)ours.recv<int>();
+    first.result();
+    second.result();
+    CHECK_THROWS_AS((void)ours.recv<int>(), muster::EndOfFile);
+}
+
+TEST_CASE("who waits for a message of a worker that dies is told") {
+    ProcessPool pool(1);
+    const auto [ours, theirs] = mp::Pipe();
+    const auto task = pool.submit(
+        [](mp::Connection its) {
+            its.send("last words");
+            if (its.recv<int>() == 1) ::_exit(3);
+        },
+        theirs);
+    theirs.close();
+    CHECK(ours.recv<std::string>() == "last words");
+    check_ended_by<muster::EndOfFile>([&, &ours = ours] { (void)ours.recv<int>(); },
+                                      [&, &ours = ours] { ours.send(1); });
+    CHECK_THROWS_AS(task.result(), muster::WorkerCrashed);
+    CHECK_THROWS_AS(ours.send(1), muster::EndOfFile);
+}
+
+TEST_CASE("a copy of the process holds an end open only once it has used it") {
+    const auto [a, b] = mp::Pipe();
+    const mp::Event used, end;
+    Copy idle([&] { end.wait(); });
+    {
+        Copy user([&, &a = a] {
+            a.send(1);
+            used.set();
+            end.wait();
+        });
+        used.wait();
+        a.close();
+        CHECK(b.recv<int>() == 1);
+        CHECK_FALSE(b.poll());
+        end.set();
+        CHECK(user.join() == 0);
+    }
+    CHECK_THROWS_AS((void)b.recv<int>(), muster::EndOfFile);
+    CHECK(idle.join() == 0);
+}
+
+TEST_CASE("who sends much waits until some of it is received") {
+    const auto [a, b] = mp::Pipe();
+    std::atomic<int> sent{0};
+    auto sender = std::async(std::launch::async, [&, &a = a] {
+        for (int i = 0; i < 3; ++i, ++sent) a.send_bytes(some_bytes(600'000));
+    });
+    while (sent == 0) std::this_thread::yield();
+    std::this_thread::sleep_for(50ms);
+    CHECK(sent == 1);
+    for (int i = 0; i < 3; ++i) CHECK(b.recv_bytes().size() == 600'000);
+    sender.get();
+    b.send_bytes(some_bytes(5'000'000));  // One message of any size has room.
+    CHECK(a.recv_bytes().size() == 5'000'000);
+}
+
+TEST_CASE("close() ends the calls of other threads that wait") {
+    for (int round = 0; round < 3; ++round) {
+        const auto [a, b] = mp::Pipe();
+        const mp::Connection copy = a;
+        if (round == 0)
+            check_ended_by<muster::InvalidStateError>([&] { (void)copy.recv<int>(); },
+                                                      [&, &a = a] { a.close(); });
+        if (round == 1)
+            check_ended_by<muster::InvalidStateError>([&] { (void)copy.poll(patience); },
+                                                      [&, &a = a] { a.close(); });
+        if (round == 2)
+            check_ended_by<muster::InvalidStateError>(
+                [&] {
+                    for (;;) copy.send_bytes(some_bytes(600'000));
+                },
+                [&, &a = a] { a.close(); });
+    }
+}
+
+TEST_CASE("a descriptor is readable exactly while there is something to receive") {
+    ProcessPool pool(1);
+    const auto [ours, theirs] = mp::Pipe();
+    const int bell = ours.native_handle();
+    CHECK(ours.native_handle() == bell);
+    CHECK_FALSE(readable(bell));
+    for (int i = 0; i < 3; ++i) {
+        pool.submit([](mp::Connection its) { its.send(1); }, theirs).result();
+        CHECK(readable(bell));
+        pool.submit([](mp::Connection its) { its.send(2); }, theirs).result();
+        CHECK(ours.recv<int>() == 1);
+        CHECK(readable(bell));
+        // Another process that has the same end takes the last one.
+        CHECK(pool.submit([](mp::Connection its) { return its.recv<int>(); }, ours).result() == 2);
+        CHECK_FALSE(readable(bell));
+    }
+    theirs.send(3);
+    const int late = theirs.native_handle();
+    CHECK_FALSE(readable(late));
+    CHECK(readable(bell));
+    theirs.close();
+    CHECK_FALSE(muster::test::is_open(late));
+    CHECK(ours.recv<int>() == 3);
+    CHECK(readable(bell));  // Its end.
+}
+
+TEST_CASE("the bell of a process that is killed disturbs nobody, and its sender's death none") {
+    const auto [a, b] = mp::Pipe();
+    const int bell = b.native_handle();
+    const mp::Event ready, never;
+    for (int i = 0; i < 20; ++i) {
+        ready.clear();
+        Copy other([&, &a = a, &b = b] {
+            (void)b.native_handle();
+            a.send(i);
+            ready.set();
+            never.wait();
+        });
+        ready.wait();
+        CHECK(other.kill() == -9);
+        CHECK(readable(bell));
+        CHECK(b.recv<int>() == i);
+        CHECK_FALSE(readable(bell));
+    }
+}
+
+TEST_CASE("pipes have no descriptor unless asked for one, and leave nothing") {
+    (void)mp::Pipe();
+    const mp::Lock other;  // The family's memory stays as long as this.
+    const auto bytes = family_bytes();
+    const auto descriptors = open_descriptors();
+    {
+        std::vector<std::pair<mp::Connection, mp::Connection>> pipes;
+        for (int i = 0; i < 2'000; ++i) pipes.push_back(mp::Pipe());
+        for (const auto& [a, b] : pipes) {
+            a.send(1);
+            a.send(mp::Lock());
+            b.send(2);
+        }
+        CHECK(open_descriptors() == descriptors);
+        for (const auto& [a, b] : pipes) a.close();
+        (void)pipes.front().second.native_handle();
+        CHECK(open_descriptors().size() == descriptors.size() + 1);
+    }
+    CHECK(open_descriptors() == descriptors);
+    CHECK(family_bytes() == bytes);
+}
+
+TEST_CASE("what several threads send arrives whole, and each message reaches one receiver") {
+    constexpr int each = 2'000;
+    const auto [a, b] = mp::Pipe();
+    std::vector<std::thread> senders;
+    for (int s = 0; s < 3; ++s)
+        senders.emplace_back([&a = a, s] {
+            for (int i = 0; i < each; ++i)
+                a.send(std::string(static_cast<std::size_t>(i % 50), static_cast<char>('a' + s)));
+        });
+    std::atomic<int> received{0}, broken{0};
+    std::vector<std::thread> receivers;
+    for (int r = 0; r < 2; ++r)
+        receivers.emplace_back([&, &b = b] {
+            try {
+                for (;; ++received) {
+                    const auto message = b.recv<std::string>();
+                    if (message.find_first_not_of(message.substr(0, 1)) != message.npos) ++broken;
+                }
+            } catch (const muster::EndOfFile&) {
+            }
+        });
+    for (auto& sender : senders) sender.join();
+    a.close();
+    for (auto& receiver : receivers) receiver.join();
+    CHECK(received == 3 * each);
+    CHECK(broken == 0);
+}
+
+TEST_CASE("a message that is not what was asked for is gone, and the next one is not") {
+    const auto [a, b] = mp::Pipe();
+    a.send("a string, and no number");
+    a.send(7);
+    CHECK_THROWS_AS((void)b.recv<int>(), muster::SerializationError);
+    CHECK(b.recv<int>() == 7);
+}
+
+TEST_CASE("poll waits no longer than it is told to") {
+    const auto [a, b] = mp::Pipe();
+    CHECK_FALSE(b.poll());
+    CHECK_FALSE(b.poll(0s));
+    CHECK_FALSE(b.poll(-1s));
+    const auto begin = std::chrono::steady_clock::now();
+    CHECK_FALSE(b.poll(30ms));
+    CHECK(std::chrono::steady_clock::now() - begin >= 30ms);
+    std::thread sender([&a = a] { a.send(1); });
+    CHECK(b.poll(patience));
+    CHECK(b.poll());  // It takes nothing.
+    sender.join();
+    CHECK(b.recv<int>() == 1);
+}
+
+TEST_CASE("whoever is killed while sending has sent whole messages, and leaves nothing") {
+    (void)mp::Pipe();
+    const mp::Lock other;
+    const auto bytes = family_bytes();
+    for (unsigned kill = 0; kill < 300; ++kill) {
+        auto [a, b] = mp::Pipe();
+        if (kill % 3 == 0) (void)b.native_handle();
+        Copy sender([&a = a] {
+            for (int i = 0;; ++i)
+                a.send(std::pair(i, std::string(static_cast<std::size_t>(i % 200), 'x')));
+        });
+        const unsigned times = 1 + kill * 7 % 40;
+        for (unsigned i = 0; i < times; ++i)
+            CHECK(b.recv<std::pair<int, std::string>>().first == static_cast<int>(i));
+        a.close();  // Only now: the copy uses it.
+        CHECK(sender.kill() == -9);
+        int next = static_cast<int>(times);
+        try {
+            for (;; ++next) {
+                const auto message = b.recv<std::pair<int, std::string>>();
+                REQUIRE(message.first == next);
+                REQUIRE(message.second.size() == static_cast<std::size_t>(next % 200));
+            }
+        } catch (const muster::EndOfFile&) {
+        }
+    }
+    CHECK(family_bytes() == bytes);
+}
+
+TEST_CASE("whoever is killed while receiving has taken whole messages, and others get the rest") {
+    (void)mp::Pipe();
+    const mp::Lock other;
+    const auto bytes = family_bytes();
+    for (unsigned kill = 0; kill < 300; ++kill) {
+        const auto [a, b] = mp::Pipe();
+        const mp::Event begun;
+        Copy receiver([&, &b = b] {
+            for (;;)
+                if (b.recv<int>() == static_cast<int>(kill % 30)) begun.set();
+        });
+        for (int i = 0; i < 100; ++i) a.send(i);
+        begun.wait();
+        CHECK(receiver.kill() == -9);
+        a.send(100);
+        int last = -1;
+        do {
+            const int next = b.recv<int>();
+            REQUIRE(next > last);
+            if (last != -1) REQUIRE(next == last + 1);
+            last = next;
+        } while (last != 100);
+    }
+    CHECK(family_bytes() == bytes);
+}
+
+}  // namespace multiprocessing_pipe_test
