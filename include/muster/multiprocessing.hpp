@@ -12,5 +12,6 @@
 #include <muster/multiprocessing/queue.hpp>
 #include <muster/multiprocessing/semaphore.hpp>
 #include <muster/multiprocessing/shared_array.hpp>
+#include <muster/multiprocessing/shared_memory.hpp>
 #include <muster/multiprocessing/value.hpp>
 #include <muster/multiprocessing/wait.hpp>

@@ -11,8 +11,8 @@
 #include <type_traits>
 
 #include <muster/detail/deadline.hpp>
+#include <muster/detail/family/named_object.hpp>
 #include <muster/detail/family/shared_lock.hpp>
-#include <muster/detail/family/shared_reference.hpp>
 #include <muster/detail/threading/handle.hpp>
 #include <muster/errors.hpp>
 #include <muster/serialization.hpp>
@@ -73,6 +73,7 @@ class SharedLockHandle {
 
   protected:
     SharedLockHandle() : handle_{std::in_place, 0} {}
+    explicit SharedLockHandle(const std::string& name) : handle_{name, 0} {}
     explicit SharedLockHandle(Access::Unread) {}
 
   private:
@@ -85,7 +86,7 @@ class SharedLockHandle {
     }
     template <typename Archive>
     void load(Archive& ar) {
-        handle_.load(ar);
+        handle_.load(ar, 0);
     }
 
     /// False when it was not to be had in time. **Throws**: `InvalidStateError` when it never would be.
@@ -120,7 +121,7 @@ class SharedLockHandle {
         return state;
     }
 
-    SharedHandle<SharedLock, kind> handle_;
+    NameableHandle<SharedLock, kind> handle_;
 };
 
 }  // namespace detail
@@ -136,6 +137,9 @@ namespace multiprocessing {
 ///     }, lock, "hello");
 ///
 /// A copy is the same lock, in other processes too: pass it as an argument, or inside other values.
+/// One with a name is the same in all programs that know the name:
+///
+///     muster::multiprocessing::Lock lock("weather");
 ///
 /// | the lock     | lock(), try_lock()    | recover()           | unlock()                           |
 /// |--------------|-----------------------|---------------------|------------------------------------|
@@ -145,11 +149,22 @@ namespace multiprocessing {
 ///
 /// It is abandoned when the process that held it has died.
 ///
+/// With a name it goes with the last handle of all programs, but not as long as it is abandoned:
+/// whoever opens the name next is told. To another process it goes by its name. If the last handle
+/// of a process goes while one of its threads holds it, it stays held until that process ends, or the
+/// thread unlocks it through a new handle of that name.
+///
 /// Thread safety: all members.
+/// Platform: a name is a file `/dev/shm/muster.lock.<name>` that only the same user can open.
 class Lock : public detail::SharedLockHandle<detail::BlockKind::lock> {
   public:
     /// **Throws**: `std::system_error`, `std::bad_alloc`.
     Lock() = default;
+    /// The lock of this name, made if no program has it.
+    ///
+    /// **Throws**: `std::invalid_argument` for a name that is empty, has a '/' or zero byte, or more
+    /// than 200 bytes. `InvalidStateError` when it is an `RLock`. `std::system_error`.
+    explicit Lock(const std::string& name) : SharedLockHandle(name) {}
 
   private:
     friend class muster::Access;
@@ -161,6 +176,8 @@ class RLock : public detail::SharedLockHandle<detail::BlockKind::recursive_lock>
   public:
     /// **Throws**: `std::system_error`, `std::bad_alloc`.
     RLock() = default;
+    /// The lock of this name, as with `Lock`. **Throws**: `InvalidStateError` when it is a `Lock`.
+    explicit RLock(const std::string& name) : SharedLockHandle(name) {}
 
   private:
     friend class muster::Access;

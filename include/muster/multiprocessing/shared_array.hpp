@@ -3,38 +3,17 @@
 
 #include <concepts>
 #include <cstddef>
-#include <cstdint>
-#include <cstring>
-#include <limits>
-#include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <type_traits>
 
+#include <muster/detail/family/shared_bytes.hpp>
 #include <muster/detail/family/shared_reference.hpp>
 #include <muster/detail/threading/handle.hpp>
 #include <muster/serialization.hpp>
 
-namespace muster {
-namespace detail {
-
-/// In front of bytes that processes share.
-struct alignas(64) SharedBytes {
-    explicit SharedBytes(std::size_t wanted) : size{wanted} {
-        // Another object may have been here. Of large blocks only the pages at the ends remain.
-        const std::size_t edge = wanted < zeroed_from ? wanted : os::page_size();
-        std::memset(data(), 0, edge);
-        std::memset(data() + size - edge, 0, edge);
-    }
-    [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
-
-    std::uint64_t size;
-};
-
-}  // namespace detail
-
-namespace multiprocessing {
+namespace muster::multiprocessing {
 
 /// Elements in a row that processes share, without a copy.
 ///
@@ -89,10 +68,8 @@ class SharedArray {
 
     template <typename Count>
     static std::size_t bytes_for(Count count) {
-        const std::size_t size = detail::checked_size(count, 0, "the size of a SharedArray");
-        if (size > (std::numeric_limits<std::size_t>::max)() / 2 / sizeof(T))
-            throw std::bad_alloc();
-        return size * sizeof(T);
+        return detail::checked_bytes(detail::checked_size(count, 0, "the size of a SharedArray"),
+                                     sizeof(T));
     }
 
     template <typename Archive>
@@ -109,5 +86,4 @@ class SharedArray {
 
 static_assert(Serializable<SharedArray<double>>);
 
-}  // namespace multiprocessing
-}  // namespace muster
+}  // namespace muster::multiprocessing

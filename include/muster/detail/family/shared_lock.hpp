@@ -11,7 +11,7 @@
 
 namespace muster::detail {
 
-/// A lock in the family's memory.
+/// A lock in memory that processes share.
 ///
 /// Once its holder has died, everyone is told, and none gets it, until someone recovers it. All
 /// words but the mutex belong to who holds that.
@@ -37,6 +37,7 @@ struct SharedLock {
             (void)mutex.unlock();
             throw_abandoned();
         }
+        mapping.store(own_mapping());
         holder.store(own_number());
         depth.store(1);
         return os::Locked::yes;
@@ -52,10 +53,22 @@ struct SharedLock {
         (void)mutex.unlock();
     }
 
+    /// With a name: whether its holder died, and the next one is still to be told.
+    [[nodiscard]] bool outlasts_users() const noexcept {
+        return holder.load() != 0 || abandoned.load() != 0;
+    }
+    /// Whether a thread of this process has locked it through this mapping. The system, and the
+    /// thread when it locks others, then look at the mutex in here.
+    [[nodiscard]] bool held_by_process() const {
+        // In this order: no thread uses this mapping any more, so the second cannot become true.
+        return holder.load() != 0 && mapping.load() == own_mapping();
+    }
+
     os::RobustMutex mutex;
-    SharedWord abandoned{0};
-    SharedWord holder{0};  ///< Its thread, as the system numbers them; 0: none.
-    SharedWord depth{0};   ///< Of a recursive one: how often its holder has it.
+    std::atomic<std::uint32_t> abandoned{0};
+    std::atomic<std::uint32_t> holder{0};  ///< Its thread, as the system numbers them; 0: none.
+    SharedWord mapping{0};                 ///< Through which it was locked last.
+    SharedWord depth{0};                   ///< Of a recursive one: how often its holder has it.
 
   private:
     [[noreturn]] static void throw_abandoned() {
@@ -63,7 +76,11 @@ struct SharedLock {
             "muster: the process that held this lock has died, and what the lock guards may be "
             "half changed: call recover(), mend it, and unlock()");
     }
-    static std::uint64_t own_number() { return static_cast<std::uint64_t>(os::thread_id()); }
+    static std::uint32_t own_number() { return static_cast<std::uint32_t>(os::thread_id()); }
+    /// A number for where this process has the lock.
+    [[nodiscard]] std::uint64_t own_mapping() const {
+        return os::fork_generation() ^ reinterpret_cast<std::uintptr_t>(this);
+    }
 };
 
 }  // namespace muster::detail
