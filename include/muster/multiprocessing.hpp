@@ -5,6 +5,7 @@
 #include <muster/multiprocessing/condition.hpp>
 #include <muster/multiprocessing/connection.hpp>
 #include <muster/multiprocessing/event.hpp>
+#include <muster/multiprocessing/listener.hpp>
 #include <muster/multiprocessing/lock.hpp>
 #include <muster/multiprocessing/pipe.hpp>
 #include <muster/multiprocessing/process.hpp>

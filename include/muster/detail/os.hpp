@@ -17,6 +17,7 @@
 #include <muster/detail/posix/inherited.hpp>
 #include <muster/detail/posix/kept_from_copies.hpp>
 #include <muster/detail/posix/lifeline.hpp>
+#include <muster/detail/posix/local_socket.hpp>
 #include <muster/detail/posix/memory.hpp>
 #include <muster/detail/posix/module.hpp>
 #include <muster/detail/posix/named_memory.hpp>
