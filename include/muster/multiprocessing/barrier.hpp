@@ -32,8 +32,9 @@ namespace muster::multiprocessing {
 /// | whole    | waits for the others              | breaks it                  | who waits throws |
 /// | broken   | throws BrokenBarrierError         | does nothing               | makes it whole   |
 ///
-/// All who wait when it breaks, or is reset, get `BrokenBarrierError`. It also breaks when a process
-/// dies that has it. A copy is the same barrier, in other processes too.
+/// All who wait when it breaks, or is reset, get `BrokenBarrierError`. It also breaks, at once, when a
+/// process dies that has it, if muster has started that. A copy is the same barrier, in other
+/// processes too.
 ///
 /// Thread safety: all members.
 class Barrier {

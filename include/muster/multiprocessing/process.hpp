@@ -55,6 +55,9 @@ namespace muster::multiprocessing {
 /// It ends by `std::exit`, with code 0 when `fn` has returned; a copy made by `StartMethod::fork`
 /// writes what waits in buffers and then ends by `_exit`. Wait for threads that `fn` starts in `fn`.
 ///
+/// While one runs, its parent has a thread that waits for its end: it is reaped then, and others get
+/// what it held of semaphores, barriers and queues, although nobody joins it.
+///
 /// In a copy of the parent, made by the application's own `fork`, calls other than `name`, `daemon`,
 /// `id` and `pid` throw `InvalidStateError`, and the destructor does nothing.
 ///

@@ -20,7 +20,7 @@ namespace muster::multiprocessing {
 ///     connections.release();
 ///
 /// A copy is the same semaphore, in other processes too. What a process held when it died is given
-/// back when its parent sees that.
+/// back at once, if muster has started it.
 ///
 /// Thread safety: all members.
 class Semaphore {

@@ -18,6 +18,7 @@
 #include <muster/detail/os.hpp>
 #include <muster/detail/process/children.hpp>
 #include <muster/detail/process/crash_report.hpp>
+#include <muster/detail/process/death_watch.hpp>
 #include <muster/detail/process/protocol.hpp>
 #include <muster/detail/process/remote_call.hpp>
 #include <muster/detail/process/worker_link.hpp>
@@ -43,7 +44,7 @@ struct ProcessPlan : CallPlan<F, Args...> {
 /// A copy of this process, made by `fork`, may only ask for what never changes.
 ///
 /// Thread safety: all members; others wait until `start` has returned.
-class Child : public std::enable_shared_from_this<Child> {
+class Child : public std::enable_shared_from_this<Child>, private Mortal {
   public:
     explicit Child(multiprocessing::ProcessOptions&& options) : options_{std::move(options)} {
         if (options_.name.empty())
@@ -52,7 +53,9 @@ class Child : public std::enable_shared_from_this<Child> {
     Child(const Child&) = delete;
     Child& operator=(const Child&) = delete;
     virtual ~Child() {
-        if (children_.are_own()) free_call();
+        if (!children_.are_own()) return;
+        children_.deaths().remove(*this);
+        free_call();
     }
 
     /// Keeps what is to run. Requires: it was encoded in `memory()`.
@@ -75,6 +78,7 @@ class Child : public std::enable_shared_from_this<Child> {
         }
         refuse_copies("start()");
         for (const auto& other : children_.started()) (void)other->alive();  // Reaps the ended.
+        DeathWatch::Start starting(children_.deaths());
         {
             const std::lock_guard held(mutex_);
             if (phase_ != Phase::fresh)
@@ -84,6 +88,7 @@ class Child : public std::enable_shared_from_this<Child> {
             free_call();
         }
         children_.add(weak_from_this());
+        starting.succeeded(*this);
     }
 
     virtual bool join(const Deadline& deadline) {
@@ -153,6 +158,13 @@ class Child : public std::enable_shared_from_this<Child> {
 
   private:
     enum class Phase { fresh, running, ended };
+
+    bool look(os::Watch& watch, Deadline& look_again) noexcept override {
+        const std::lock_guard held(mutex_);
+        if (ended()) return true;
+        look_again = earlier(look_again, watch_end(watch));
+        return false;
+    }
 
     void refuse_copies(const char* what) const {
         if (!children_.are_own())

@@ -14,6 +14,7 @@
 
 #include <muster/detail/os.hpp>
 #include <muster/detail/process/code_address.hpp>
+#include <muster/detail/process/death_watch.hpp>
 #include <muster/detail/process/launchers.hpp>
 #include <muster/detail/process/pool_memory.hpp>
 #include <muster/detail/process/protocol.hpp>
@@ -64,6 +65,7 @@ class Children {
 
     [[nodiscard]] PoolMemory& memory() noexcept { return memory_; }
     [[nodiscard]] ModuleTable& modules() noexcept { return modules_; }
+    [[nodiscard]] DeathWatch& deaths() noexcept { return deaths_; }
     /// False in a copy of the process that made them.
     [[nodiscard]] bool are_own() const { return generation_ == os::fork_generation(); }
     [[nodiscard]] unsigned long next_number() noexcept {
@@ -156,6 +158,7 @@ class Children {
     std::optional<ForkServerLauncher> fork_server_;
     std::mutex started_lock_;
     std::vector<std::weak_ptr<Child>> started_;
+    DeathWatch deaths_;
 };
 
 }  // namespace muster::detail
