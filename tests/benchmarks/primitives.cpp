@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: MIT
+//
+// What locks, semaphores, events and queues cost, between threads and between processes, beside
+// Python's and Boost.Interprocess's in the same run, and beside what the system's own means need:
+//
+//     cmake --preset release && cmake --build --preset release --target benchmarks
+//
+// Each figure is the median of several rounds, or of as many as it is told; in each round all take
+// their turns. It is for an idle machine: what else runs there makes figures longer. Without python3
+// or Boost it leaves theirs out.
+#include <pthread.h>
+#include <semaphore.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
+#include <iomanip>
+#include <iostream>
+#include <map>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <muster/muster.hpp>
+
+#ifdef BENCHMARK_BOOST
+#include <boost/interprocess/ipc/message_queue.hpp>
+#include <boost/interprocess/sync/interprocess_condition.hpp>
+#include <boost/interprocess/sync/interprocess_mutex.hpp>
+#include <boost/interprocess/sync/interprocess_semaphore.hpp>
+#endif
+
+namespace {
+
+using Seconds = double;
+using Clock = std::chrono::steady_clock;
+using Action = std::function<void()>;
+namespace os = muster::detail::os;
+using Item = std::array<char, 64>;
+
+constexpr std::size_t calls = 200'000;      // Of what one thread does alone, or two in contention.
+constexpr std::size_t items = 100'000;      // Through a queue.
+constexpr std::size_t round_trips = 5'000;  // Of what sleeps.
+constexpr std::size_t bound = 1'000;        // Of queues that have one.
+constexpr unsigned patience = 120;          // In seconds: what takes longer hangs, and is ended.
+
+/// An object that copies of this process share with it. It stays for good.
+template <typename T, typename... Args>
+T& shared(Args&&... args) {
+    void* const pages =
+        ::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
+    return *new (pages) T(std::forward<Args>(args)...);
+}
+
+/// Runs something in a copy of this process, as std::thread does in this one.
+class Copy {
+  public:
+    explicit Copy(const Action& action) : pid_{::fork()} {
+        if (pid_ == -1) throw std::system_error(errno, std::generic_category(), "fork");
+        if (pid_ != 0) return;
+        ::alarm(patience);
+        [&]() noexcept { action(); }();
+        ::_exit(0);
+    }
+    void join() const { (void)::waitpid(pid_, nullptr, 0); }
+
+  private:
+    pid_t pid_;
+};
+
+/// How long it takes until all have done their part: the first one here, each other one in an `Other`
+/// that has started by then.
+template <typename Other>
+Seconds together(const std::vector<Action>& parts) {
+    static auto& ready = shared<std::atomic<std::size_t>>();
+    static auto& done = shared<std::atomic<std::size_t>>();
+    static auto& go = shared<std::atomic<bool>>();
+    ready = done = 0;
+    go = false;
+    std::vector<Other> others;
+    for (std::size_t i = 1; i < parts.size(); ++i)
+        others.emplace_back([&part = parts[i]] {
+            ++ready;
+            while (!go) std::this_thread::yield();
+            part();
+            ++done;
+        });
+    while (ready != others.size()) std::this_thread::yield();
+    const auto begin = Clock::now();
+    go = true;
+    parts[0]();
+    while (done != others.size()) std::this_thread::yield();
+    const Seconds time = std::chrono::duration<Seconds>(Clock::now() - begin).count();
+    for (auto& other : others) other.join();
+    return time;
+}
+
+Action repeat(std::size_t times, auto action) {
+    return [=] {
+        for (std::size_t i = 0; i < times; ++i) action();
+    };
+}
+
+/// For one of many calls by one thread.
+Seconds alone(auto action) {
+    repeat(calls / 10, action)();  // Fills the caches.
+    const auto begin = Clock::now();
+    repeat(calls, action)();
+    return std::chrono::duration<Seconds>(Clock::now() - begin).count() / calls;
+}
+
+/// There and back: each of two waits for the other.
+template <typename Other>
+Seconds round_trip(auto& there, auto& back, auto send, auto receive) {
+    const Action here = repeat(round_trips, [=, &there, &back] { send(there), receive(back); });
+    const Action beyond = repeat(round_trips, [=, &there, &back] { receive(there), send(back); });
+    return together<Other>({here, beyond}) / round_trips;
+}
+
+/// Of an item, from so many producers to as many consumers.
+template <typename Other>
+Seconds passage(auto& queue, std::size_t pairs) {
+    std::vector<Action> parts;
+    for (std::size_t i = 0; i < pairs; ++i) {
+        parts.push_back(repeat(items, [&] { queue.put(Item{}); }));
+        parts.push_back(repeat(items, [&] { (void)queue.get(); }));
+    }
+    return together<Other>(parts) / static_cast<Seconds>(pairs * items);
+}
+
+Seconds cpu_time() {
+    ::rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    const auto seconds = [](const ::timeval& time) {
+        return static_cast<Seconds>(time.tv_sec) + 1e-6 * static_cast<Seconds>(time.tv_usec);
+    };
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+/// CPU time of a process, all of its threads together, that waits for two seconds.
+Seconds idle(const Action& wait, const Action& end) {
+    static Seconds& used = shared<Seconds>();
+    const auto end_later = [&] {
+        std::this_thread::sleep_for(std::chrono::seconds(2));
+        end();
+    };
+    (void)together<Copy>({end_later, [&] {
+                              const Seconds before = cpu_time();
+                              wait();
+                              used = cpu_time() - before;
+                          }});
+    return used;
+}
+
+struct MusterThreads : muster::Threads {
+    using Other = std::thread;
+    using Queue = muster::threading::Queue<Item>;
+};
+struct MusterProcesses : muster::Processes {
+    using Other = Copy;
+    using Queue = muster::multiprocessing::Queue<Item>;
+    using Value = muster::multiprocessing::Value<long>;
+};
+
+/// The system's own means, with nothing around them.
+class RobustMutex {
+  public:
+    RobustMutex() {
+        ::pthread_mutexattr_t attributes;
+        ::pthread_mutexattr_init(&attributes);
+        ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+        ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+        ::pthread_mutex_init(&mutex_, &attributes);
+        ::pthread_mutexattr_destroy(&attributes);
+    }
+    ~RobustMutex() { ::pthread_mutex_destroy(&mutex_); }
+    void lock() { ::pthread_mutex_lock(&mutex_); }
+    void unlock() { ::pthread_mutex_unlock(&mutex_); }
+
+  private:
+    ::pthread_mutex_t mutex_;
+};
+
+class PosixSemaphore {
+  public:
+    explicit PosixSemaphore(unsigned permits) { ::sem_init(&semaphore_, 1, permits); }
+    void acquire() { ::sem_wait(&semaphore_); }
+    void release() { ::sem_post(&semaphore_); }
+
+  private:
+    ::sem_t semaphore_;
+};
+
+/// A futex word, which always wakes.
+class FutexEvent {
+  public:
+    void set() {
+        word_ = 1;
+        os::wake_all(word_, sharing);
+    }
+    void clear() { word_ = 0; }
+    void wait() {
+        while (word_ == 0) (void)os::sleep_on(word_, 0, std::nullopt, sharing);
+    }
+
+  private:
+    static constexpr auto sharing = os::Sharing::processes;
+    std::atomic<std::uint32_t> word_{0};
+};
+
+struct ThreadFloors {
+    using Other = std::thread;
+    using Lock = std::mutex;
+    using RLock = std::recursive_mutex;
+    using Semaphore = PosixSemaphore;
+    using Event = FutexEvent;
+};
+struct ProcessFloors {
+    using Other = Copy;
+    using Lock = RobustMutex;
+    using Semaphore = PosixSemaphore;
+    using Event = FutexEvent;
+};
+
+#ifdef BENCHMARK_BOOST
+namespace ipc = boost::interprocess;
+
+struct BoostProcesses {
+    using Other = Copy;
+    using Lock = ipc::interprocess_mutex;
+
+    struct Semaphore : ipc::interprocess_semaphore {
+        using interprocess_semaphore::interprocess_semaphore;
+        void acquire() { wait(); }
+        void release() { post(); }
+    };
+
+    /// As one makes it of a mutex and a condition.
+    struct Event {
+        void set() {
+            const std::scoped_lock held(mutex);
+            is_set = true;
+            changed.notify_all();
+        }
+        void clear() {
+            const std::scoped_lock held(mutex);
+            is_set = false;
+        }
+        void wait() {
+            std::unique_lock held(mutex);
+            while (!is_set) changed.wait(held);
+        }
+        ipc::interprocess_mutex mutex;
+        ipc::interprocess_condition changed;
+        bool is_set = false;
+    };
+
+    /// It always has a bound, and a name, which is free again as soon as copies have the queue.
+    struct Queue {
+        explicit Queue(std::size_t maxsize = bound)
+            : queue(ipc::create_only, name, maxsize, sizeof(Item)) {
+            ipc::message_queue::remove(name);
+        }
+        void put(const Item& item) { queue.send(item.data(), item.size(), 0); }
+        Item get() {
+            Item item;
+            ipc::message_queue::size_type size = 0;
+            unsigned priority = 0;
+            queue.receive(item.data(), item.size(), size, priority);
+            return item;
+        }
+        static constexpr const char* name = "muster-benchmark";
+        ipc::message_queue queue;
+    };
+};
+#endif
+
+/// What is measured in each round: the row of a table, whose figure it is, and how to get it.
+struct Measurement {
+    std::string row;
+    std::string whose;
+    std::function<Seconds()> run;
+};
+using Measurements = std::vector<Measurement>;
+
+/// All that a kit has.
+template <typename Kit>
+void add(Measurements& all, const std::string& kind, const std::string& whose) {
+    using Other = typename Kit::Other;
+    const auto row = [&](const char* name, std::function<Seconds()> run) {
+        all.push_back({kind + '.' + name, whose, std::move(run)});
+    };
+    const auto lock_once = [](auto& lock) { lock.lock(), lock.unlock(); };
+
+    auto& lock = shared<typename Kit::Lock>();
+    const auto lock_it = [&lock, lock_once] { lock_once(lock); };
+    row("lock", [=] { return alone(lock_it); });
+    row("contended", [part = repeat(calls, lock_it)] {
+        return together<Other>({part, part}) / (2 * calls);
+    });
+    row("make", [] { return alone([] { const typename Kit::Lock dropped; }); });
+    if constexpr (requires { typename Kit::RLock; })
+        row("rlock", [=, &rlock = shared<typename Kit::RLock>()] {
+            return alone([&] { lock_once(rlock); });
+        });
+
+    using Semaphore = typename Kit::Semaphore;
+    const auto acquire = [](auto& semaphore) { semaphore.acquire(); };
+    const auto release = [](auto& semaphore) { semaphore.release(); };
+    auto &one = shared<Semaphore>(1U), &none = shared<Semaphore>(0U), &back = shared<Semaphore>(0U);
+    row("semaphore", [=, &one] { return alone([&] { acquire(one), release(one); }); });
+    row("semaphore_trip",
+        [=, &none, &back] { return round_trip<Other>(none, back, release, acquire); });
+
+    using Event = typename Kit::Event;
+    auto &event = shared<Event>(), &event_back = shared<Event>();
+    const auto set = [](auto& of) { of.set(); };
+    const auto wait = [](auto& of) { of.wait(), of.clear(); };
+    row("event_trip",
+        [=, &event, &event_back] { return round_trip<Other>(event, event_back, set, wait); });
+
+    if constexpr (requires { typename Kit::Queue; }) {
+        using Queue = typename Kit::Queue;
+        auto &queue = shared<Queue>(), &answers = shared<Queue>(), &few = shared<Queue>(bound);
+        const auto put = [](auto& to) { to.put(Item{}); };
+        const auto get = [](auto& from) { (void)from.get(); };
+        row("queue", [=, &queue] { return alone([&] { put(queue), get(queue); }); });
+        row("queue_trip",
+            [=, &queue, &answers] { return round_trip<Other>(queue, answers, put, get); });
+        row("one_to_one", [&queue] { return passage<Other>(queue, 1); });
+        row("two_to_two", [&queue] { return passage<Other>(queue, 2); });
+        row("bounded", [&few] { return passage<Other>(few, 1); });
+        row("bounded_two", [&few] { return passage<Other>(few, 2); });
+        if constexpr (std::is_same_v<Other, Copy>) {
+            row("idle_get", [=, &queue] { return idle([&] { get(queue); }, [&] { put(queue); }); });
+            row("idle_acquire",
+                [=, &none] { return idle([&] { acquire(none); }, [&] { release(none); }); });
+            row("idle_wait",
+                [=, &event] { return idle([&] { wait(event); }, [&] { set(event); }); });
+        }
+    }
+    if constexpr (requires { typename Kit::Value; })
+        row("value", [&value = shared<typename Kit::Value>(0)] {
+            return alone([&] { value.update([](long& number) { ++number; }); });
+        });
+}
+
+/// In each round one figure, by row and whose it is.
+using Figures = std::map<std::pair<std::string, std::string>, std::vector<Seconds>>;
+
+std::optional<Seconds> median(const Figures& all, const std::string& row,
+                              const std::string& whose) {
+    const auto found = all.find({row, whose});
+    if (found == all.end()) return std::nullopt;
+    std::vector<Seconds> figures = found->second;
+    std::sort(figures.begin(), figures.end());
+    return figures[figures.size() / 2];
+}
+
+/// Runs the script that lies beside this file. No figures if it can't be run.
+void measure_python(Figures& figures) {
+    const auto script = std::filesystem::path(__FILE__).replace_extension(".py");
+    const std::string command = "python3 '" + script.string() + "'";
+    std::string printed;
+    if (std::FILE* output = ::popen(command.c_str(), "r")) {
+        for (int c = std::fgetc(output); c != EOF; c = std::fgetc(output))
+            printed += static_cast<char>(c);
+        ::pclose(output);
+    }
+    std::istringstream lines(printed);
+    std::string row;
+    for (Seconds seconds = 0; lines >> row >> seconds;) figures[{row, "Python"}].push_back(seconds);
+}
+
+std::string number(double value, const char* unit) {
+    std::ostringstream text;
+    text << std::fixed << std::setprecision(value < 10 ? 2 : value < 100 ? 1 : 0) << value << unit;
+    return text.str();
+}
+
+std::string duration(Seconds seconds) {
+    return seconds < 1e-6   ? number(seconds * 1e9, " ns")
+           : seconds < 1e-3 ? number(seconds * 1e6, " us")
+                            : number(seconds * 1e3, " ms");
+}
+
+std::string rate(Seconds seconds) { return number(1e-6 / seconds, " M/s"); }
+
+/// A line of the tables: what it says, which figures it shows, how, and what processes are to reach.
+struct Row {
+    const char* text;
+    const char* key;
+    std::string (*show)(Seconds) = duration;
+    const char* target = "";
+};
+constexpr Row rows[] = {{"Lock, lock and unlock", "lock", duration, "<= 20 ns"},
+                        {"the same by two at a time", "contended"},
+                        {"RLock, lock and unlock", "rlock"},
+                        {"Lock, made and dropped", "make"},
+                        {"Semaphore, acquire and release", "semaphore"},
+                        {"Semaphore, there and back", "semaphore_trip"},
+                        {"Event, there and back", "event_trip"},
+                        {"Queue of 64 bytes, put and get", "queue"},
+                        {"Queue, there and back", "queue_trip"},
+                        {"Queue, one producer, one consumer", "one_to_one", rate, ">= 3 M/s"},
+                        {"Queue, two producers, two consumers", "two_to_two", rate, ">= 1 M/s"},
+                        {"Queue of at most 1,000, one and one", "bounded", rate},
+                        {"Queue of at most 1,000, two and two", "bounded_two", rate},
+                        {"Python's SimpleQueue, put and get", "simple_queue"},
+                        {"Python's SimpleQueue, there and back", "simple_queue_trip"},
+                        {"Python's SimpleQueue, one and one", "simple_one_to_one", rate},
+                        {"Python's SimpleQueue, two and two", "simple_two_to_two", rate},
+                        {"Python's Pipe, send and receive", "pipe_queue"},
+                        {"Python's Pipe, there and back", "pipe_queue_trip"},
+                        {"Python's Pipe, one and one", "pipe_one_to_one", rate},
+                        {"Value, update", "value"},
+                        {"CPU time of 2 s in get()", "idle_get", duration, "0"},
+                        {"CPU time of 2 s in acquire()", "idle_acquire", duration, "0"},
+                        {"CPU time of 2 s in wait()", "idle_wait", duration, "0"}};
+constexpr const char* others[] = {"Python", "Boost", "floor"};
+
+void print_head(const std::string& kind) {
+    std::printf("\n%-40s%11s", kind.c_str(), "muster");
+    for (const char* whose : others) std::printf("%11s%8s", whose, "ratio");
+    std::printf("%12s\n", kind == "processes" ? "target" : "");
+}
+
+/// Beside what others need stands how many times as long as muster that is.
+void print(const std::string& kind, const Row& row, const Figures& figures) {
+    const auto of = [&](const char* whose) { return median(figures, kind + '.' + row.key, whose); };
+    const auto own = of("muster");
+    if (!own && !of("Python")) return;
+    std::printf("  %-38s%11s", row.text, own ? row.show(*own).c_str() : "");
+    for (const char* whose : others) {
+        const auto other = of(whose);
+        std::printf("%11s%8s", other ? row.show(*other).c_str() : "",
+                    other && own && *own > 0 ? number(*other / *own, "").c_str() : "");
+    }
+    std::printf("%12s\n", kind == "processes" ? row.target : "");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    muster::entry_guard();
+    const int rounds = argc > 1 ? std::atoi(argv[1]) : 5;
+    Measurements all;
+    add<MusterThreads>(all, "threads", "muster");
+    add<ThreadFloors>(all, "threads", "floor");
+    add<MusterProcesses>(all, "processes", "muster");
+    add<ProcessFloors>(all, "processes", "floor");
+#ifdef BENCHMARK_BOOST
+    add<BoostProcesses>(all, "processes", "Boost");
+#else
+    std::cout << "No figures of Boost's: libboost-dev was not found.\n";
+#endif
+    // Those of one row follow each other, so that they meet the same disturbances.
+    std::stable_sort(all.begin(), all.end(),
+                     [](const auto& one, const auto& other) { return one.row < other.row; });
+
+    Figures figures;
+    for (int round = 0; round < rounds; ++round) {
+        for (const auto& [row, whose, run] : all) {
+            ::alarm(patience);
+            figures[{row, whose}].push_back(run());
+        }
+        ::alarm(patience);
+        measure_python(figures);
+    }
+    if (!median(figures, "threads.lock", "Python"))
+        std::cout << "No figures of Python's: is there a python3?\n";
+
+    for (const std::string kind : {"threads", "processes"}) {
+        print_head(kind);
+        for (const Row& row : rows) print(kind, row, figures);
+    }
+}
