@@ -58,8 +58,9 @@ class SharedLockHandle {
     /// **Throws**: `InvalidStateError` when the calling thread does not hold it.
     void unlock() const {
         SharedLock& state = held_state("unlock()");
-        if (state.depth.load() == 1) return state.unlock();
-        state.depth.store(state.depth.load() - 1);
+        const std::uint64_t depth = state.depth.load(std::memory_order_relaxed);
+        if (depth == 1) return state.unlock();
+        state.depth.store(depth - 1, std::memory_order_relaxed);
     }
 
     /// Waits until the lock is free, or its holder dead, and holds it: now is the time to mend what it
@@ -99,7 +100,8 @@ class SharedLockHandle {
                 "muster: lock() by the thread that holds this Lock already would never return; "
                 "unlock() it first, or use an RLock");
         if (!recursive) return false;
-        state.depth.store(state.depth.load() + 1);
+        state.depth.store(state.depth.load(std::memory_order_relaxed) + 1,
+                          std::memory_order_relaxed);
         return true;
     }
 

@@ -123,7 +123,7 @@ class Queue {
     bool put_until(const T& value, const detail::Deadline& deadline) const {
         detail::require_serializable<T>();
         (void)handle_.own();
-        detail::ItemBuffer buffer(handle_.memory());
+        detail::ItemBuffer buffer(handle_.memory(), sizeof(T));
         detail::Encoder out(buffer);
         detail::encode<T>(out, value);
         if (!handle_->put(handle_.memory(), buffer.finish(), deadline)) return false;

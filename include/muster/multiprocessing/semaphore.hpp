@@ -19,8 +19,9 @@ namespace muster::multiprocessing {
 ///     connections.acquire();  // At most four threads, of all processes, are between these two.
 ///     connections.release();
 ///
-/// A copy is the same semaphore, in other processes too. What a process held when it died is given
-/// back at once, if muster has started it.
+/// A copy is the same semaphore, in other processes too. What a process held when it was killed,
+/// crashed or called `exit` is given back at once, if muster has started it. A task or process that
+/// returns leaves the permits it has taken, as a thread does: others may release them.
 ///
 /// Thread safety: all members.
 class Semaphore {

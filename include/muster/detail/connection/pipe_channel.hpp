@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -36,7 +37,7 @@ class PipeChannel final : public Channel {
     void send(const Write& write) override {
         const auto end = open_end();
         FamilyMemory& memory = end->memory();
-        ItemBuffer buffer(memory);
+        ItemBuffer buffer(memory, usual_size);
         write(buffer);
         state(*end).written(memory).put(memory, buffer.finish(), [this] { check_open(); });
         buffer.forget();
@@ -92,6 +93,8 @@ class PipeChannel final : public Channel {
     [[nodiscard]] std::shared_ptr<SharedReference> reference() const override { return open_end(); }
 
   private:
+    static constexpr std::size_t usual_size = 128;  // Of a message; others take a second block.
+
     struct Part {
         Part(std::uint64_t its_generation, std::shared_ptr<SharedReference> its_end)
             : generation{its_generation}, end{std::move(its_end)} {}

@@ -53,11 +53,11 @@ inline Block& allocate_block(FamilyMemory& memory, std::size_t size,
     }
     // Of a free block, nothing but its place in the list counts: these need no record.
     const std::uint64_t identity = header.identities.load() + 1;
-    block.kind.store(static_cast<std::uint64_t>(kind));
-    block.identity.store(identity);
-    block.references.store(0);
-    block.target.store(0);
-    block.claim.store(0);
+    block.kind.store(static_cast<std::uint64_t>(kind), std::memory_order_relaxed);
+    block.identity.store(identity, std::memory_order_relaxed);
+    block.references.store(0, std::memory_order_relaxed);
+    block.target.store(0, std::memory_order_relaxed);
+    block.claim.store(0, std::memory_order_relaxed);
     change.set(header.identities, identity);
     change.set(header.used, header.used.load() + block_bytes(size_class));
     change.set(block.next, 0);

@@ -16,6 +16,7 @@
 
 #include <muster/detail/family/arena_layout.hpp>
 #include <muster/detail/os.hpp>
+#include <muster/detail/per_process.hpp>
 #include <muster/detail/process/worker_link.hpp>
 #include <muster/detail/spin.hpp>
 
@@ -31,7 +32,7 @@ class FamilyMemory {
   public:
     /// The one of this process, made if there is none yet. **Throws**: `std::system_error`.
     static std::shared_ptr<FamilyMemory> own() {
-        Known& known = known_here();
+        Known& known = per_process<Known>();
         const std::lock_guard held(known.lock);
         auto memory = known.memory.lock();
         if (!memory) {
@@ -46,14 +47,14 @@ class FamilyMemory {
     /// thread when it locks others: it must not vanish from memory, whoever drops the last handle.
     static std::shared_ptr<FamilyMemory> for_objects() {
         auto memory = own();
-        Known& known = known_here();
+        Known& known = per_process<Known>();
         const std::lock_guard held(known.lock);
         known.kept = memory;
         return memory;
     }
     /// The one of this process, if there is one.
     static std::shared_ptr<FamilyMemory> existing() {
-        Known& known = known_here();
+        Known& known = per_process<Known>();
         const std::lock_guard held(known.lock);
         return known.memory.lock();
     }
@@ -108,26 +109,10 @@ class FamilyMemory {
     static constexpr const char* label = "muster-family";
 
     struct Known {
-        std::uint64_t generation;
         SpinLock lock;
         std::weak_ptr<FamilyMemory> memory;
         std::shared_ptr<FamilyMemory> kept;
     };
-    /// Once in this process and once in each copy of it: in one, another thread may have held the
-    /// lock while it was made.
-    static Known& known_here() {
-        static std::atomic<Known*> latest{nullptr};
-        const std::uint64_t generation = os::fork_generation();
-        Known* known = latest.load(std::memory_order_acquire);
-        while (!known || known->generation != generation) {
-            auto fresh = std::make_unique<Known>();
-            fresh->generation = generation;
-            // The one of the process that this is a copy of stays: nobody may own its lock any more.
-            if (latest.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel))
-                known = fresh.release();
-        }
-        return *known;
-    }
 
     /// More address space than will ever be filled: it costs only what is used.
     static std::size_t arena_bytes() noexcept {
@@ -145,7 +130,7 @@ class FamilyMemory {
     }
 
     std::uint64_t take_slot(std::uint64_t generation) {
-        const std::lock_guard held(known_here().lock);
+        const std::lock_guard held(per_process<Known>().lock);
         auto& processes = header().processes;
         // Another library of this process may have one already.
         for (std::uint64_t i = 1; i < most_processes; ++i)

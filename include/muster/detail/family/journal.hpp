@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <muster/detail/os.hpp>
+#include <muster/detail/spin.hpp>
 
 namespace muster::detail {
 
@@ -65,7 +66,14 @@ class GuardedChange {
   public:
     /// Throws: `std::system_error`.
     explicit GuardedChange(Guard& guard) : guard_{guard} {
-        if (guard.mutex_.lock() == os::Locked::after_death) guard.carry_out();
+        // It is held for some instructions: not worth a sleep.
+        os::Locked got = guard.mutex_.try_lock();
+        for (int i = 0; i < 100 && got == os::Locked::no; ++i) {
+            pause();
+            got = guard.mutex_.try_lock();
+        }
+        if (got == os::Locked::no) got = guard.mutex_.lock();
+        if (got == os::Locked::after_death) guard.carry_out();
     }
     GuardedChange(const GuardedChange&) = delete;
     GuardedChange& operator=(const GuardedChange&) = delete;

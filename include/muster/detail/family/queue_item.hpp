@@ -19,7 +19,10 @@ namespace muster::detail {
 /// Where an item is encoded: in the block that goes into the queue.
 class ItemBuffer final : public ByteBuffer {
   public:
-    explicit ItemBuffer(FamilyMemory& memory) : memory_{memory} { use(new_block(0)); }
+    /// For an item that is expected to need so many bytes.
+    ItemBuffer(FamilyMemory& memory, std::size_t expected) : memory_{memory} {
+        use(new_block(expected));
+    }
     ~ItemBuffer() {
         if (!block_) return;
         try {
@@ -53,7 +56,7 @@ class ItemBuffer final : public ByteBuffer {
     Block& new_block(std::size_t bytes) {
         Block& block = allocate_block(memory_, sizeof(ItemContent) + bytes);
         new (&block.content<ItemContent>()) ItemContent;
-        block.kind.store(static_cast<std::uint64_t>(BlockKind::item));
+        block.kind.store(static_cast<std::uint64_t>(BlockKind::item), std::memory_order_release);
         return block;
     }
     void use(Block& block) noexcept {

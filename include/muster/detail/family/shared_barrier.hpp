@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
@@ -31,7 +30,10 @@ struct SharedBarrier {
     /// Returns false when it passed, which breaks the barrier.
     template <typename Action>
     bool wait(Block& reference, const Deadline& deadline, Action action, std::uint64_t& index) {
-        if (!gate.wait_until([&] { return enter(reference, index); }, deadline)) return false;
+        if (!gate.wait_until([&] { return enter(reference, index); }, deadline)) {
+            abort();
+            return false;
+        }
         bool in_time = true;
         if (index + 1 == parties.load()) {
             try {
@@ -52,7 +54,18 @@ struct SharedBarrier {
         return true;
     }
 
-    void abort() { (void)to_phase(std::nullopt, Phase::broken); }
+    void abort() {
+        {
+            GuardedChange change(guard);
+            // Those who are draining have passed: it is broken for the next ones.
+            if (phase() == Phase::draining)
+                change.set(missing, 1);
+            else
+                set_phase(change, Phase::broken);
+            change.commit();
+        }
+        gate.notify_all();
+    }
 
     void reset() {
         {
@@ -91,7 +104,7 @@ struct SharedBarrier {
     Guard guard;
     SharedWord parties;
     SharedWord inside{0};
-    SharedWord missing{0};     ///< 1: a participant has died since it was made or reset.
+    SharedWord missing{0};     ///< 1: it breaks, as a participant has died or it was aborted.
     SharedWord has_action{0};  ///< Whose name follows behind this.
     SharedWord phase_word{static_cast<std::uint64_t>(Phase::filling)};
     SharedGate gate;
@@ -130,10 +143,10 @@ struct SharedBarrier {
     }
 
     /// False if it is not in the phase `from`.
-    bool to_phase(std::optional<Phase> from, Phase to) {
+    bool to_phase(Phase from, Phase to) {
         {
             GuardedChange change(guard);
-            if (from && phase() != *from) return false;
+            if (phase() != from) return false;
             set_phase(change, to);
             change.commit();
         }

@@ -30,26 +30,30 @@ struct SharedLock {
             return got;
         }
         if (got == os::Locked::after_death) {
-            abandoned.store(1);
-            holder.store(0);
+            abandoned.store(1, std::memory_order_relaxed);
+            holder.store(0, std::memory_order_relaxed);
         }
         if (abandoned.load() != 0 && wanted == Wanted::ordinary) {
             (void)mutex.unlock();
             throw_abandoned();
         }
-        mapping.store(own_mapping());
-        holder.store(own_number());
-        depth.store(1);
+        // relaxed: others only look; what the lock guards is ordered by the mutex.
+        mapping.store(own_mapping(), std::memory_order_relaxed);
+        holder.store(own_number(), std::memory_order_relaxed);
+        depth.store(1, std::memory_order_relaxed);
         return os::Locked::yes;
     }
 
-    [[nodiscard]] bool held_by_caller() const { return holder.load() == own_number(); }
+    [[nodiscard]] bool held_by_caller() const {
+        return holder.load(std::memory_order_relaxed) == own_number();
+    }
 
     /// Requires: held_by_caller().
     void unlock() noexcept {
-        depth.store(0);
-        holder.store(0);
-        abandoned.store(0);  // Whoever gets it while it is abandoned has recovered it.
+        holder.store(0, std::memory_order_relaxed);
+        // Whoever gets it while it is abandoned has recovered it.
+        if (abandoned.load(std::memory_order_relaxed) != 0)
+            abandoned.store(0, std::memory_order_relaxed);
         (void)mutex.unlock();
     }
 

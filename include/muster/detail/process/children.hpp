@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include <muster/detail/os.hpp>
+#include <muster/detail/per_process.hpp>
 #include <muster/detail/process/code_address.hpp>
 #include <muster/detail/process/death_watch.hpp>
 #include <muster/detail/process/launchers.hpp>
@@ -46,19 +48,9 @@ class Children {
 
     /// Those of this process. A copy of it, made by `fork`, gets its own: in the copy, those of the
     /// original are never touched.
-    static Children& own() {
-        static std::atomic<Children*> latest{nullptr};
-        const std::uint64_t generation = os::fork_generation();
-        Children* known = latest.load(std::memory_order_acquire);
-        while (!known || known->generation_ != generation) {
-            auto fresh = std::make_unique<Children>(generation);
-            if (latest.compare_exchange_strong(known, fresh.get(), std::memory_order_acq_rel))
-                known = fresh.release();
-        }
-        return *known;
-    }
+    static Children& own() { return per_process<Children>(); }
 
-    explicit Children(std::uint64_t generation) : generation_{generation} {}
+    Children() = default;
     Children(const Children&) = delete;
     Children& operator=(const Children&) = delete;
     ~Children() = default;
@@ -147,7 +139,7 @@ class Children {
         fork_server_.reset();
     }
 
-    const std::uint64_t generation_;
+    const std::uint64_t generation_ = os::fork_generation();
     PoolMemory memory_;
     ModuleTable modules_{memory_};
     std::atomic<unsigned long> count_{0};
