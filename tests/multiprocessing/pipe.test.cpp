@@ -371,6 +371,14 @@ TEST_CASE("poll waits no longer than it is told to") {
     CHECK(b.poll());  // It takes nothing.
     sender.join();
     CHECK(b.recv<int>() == 1);
+
+    a.send_bytes("");  // An empty one is a message like any other.
+    a.send_bytes("two");
+    CHECK(b.poll());
+    CHECK(b.recv_bytes().empty());
+    CHECK(b.poll());
+    CHECK(b.recv_bytes().size() == 3);
+    CHECK_FALSE(b.poll());
 }
 
 TEST_CASE("whoever is killed while sending has sent whole messages, and leaves nothing") {
