@@ -262,8 +262,8 @@ TEST_CASE_TEMPLATE("map gives up when its time is over", E, EVERY_POOL) {
         CHECK(results.begin() == results.end());
         gate.open();
         pool.wait_idle();
-        const std::string seen = gate.arrived();
-        CHECK((seen == "" || seen == "a"));  // The time may be over before a thread is there.
+        // What the one worker had begun when it was cancelled, if there was a worker by then.
+        CHECK(gate.arrived().size() <= 1);
     }
 }
 

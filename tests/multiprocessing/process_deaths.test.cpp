@@ -107,14 +107,10 @@ std::vector<std::filesystem::path> watching_threads() {
     return all;
 }
 
-/// How often the threads that watch processes were given a CPU.
-long switches() {
+/// How often the threads that watch processes went to sleep.
+long sleeps() {
     long sum = 0;
-    for (const auto& thread : watching_threads()) {
-        std::ifstream status(thread / "status");
-        for (std::string word; status >> word;)
-            if (long count = 0; word.ends_with("ctxt_switches:") && status >> count) sum += count;
-    }
+    for (const auto& thread : watching_threads()) sum += muster::test::sleeps_of(thread);
     return sum;
 }
 
@@ -296,9 +292,9 @@ TEST_CASE("a process that runs wakes nobody in its parent") {
     CHECK(gate.arrived());
     REQUIRE(eventually([] { return watching_threads().size() == 1; }));
     CHECK(eventually([] {  // It may not yet lie down.
-        const long before = switches();
+        const long before = sleeps();
         std::this_thread::sleep_for(500ms);
-        return switches() == before;
+        return sleeps() == before;
     }));
     gate.open();
 }

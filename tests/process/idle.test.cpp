@@ -11,7 +11,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <string>
 #include <thread>
 
@@ -27,23 +26,20 @@ using muster::test::ProcessPool;
 using muster::test::TaskGate;
 using namespace std::chrono_literals;
 
-/// How often the threads of a process, and of all that it has started, were given a CPU.
-long switches_of(const std::string& process) {
+/// How often the threads of a process, and of all that it has started, went to sleep.
+long sleeps_of_all(const std::string& process) {
     long sum = 0;
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + process + "/task")) {
-        std::ifstream status(thread.path() / "status");
-        for (std::string word; status >> word;)
-            if (long count = 0; word.ends_with("ctxt_switches:") && status >> count) sum += count;
-    }
+    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + process + "/task"))
+        sum += muster::test::sleeps_of(thread);
     for (const ::pid_t child : muster::test::children_of(process))
-        sum += switches_of(std::to_string(child));
+        sum += sleeps_of_all(std::to_string(child));
     return sum;
 }
 
-long switches_in(std::chrono::milliseconds time) {
-    const long before = switches_of("self");
+long sleeps_in(std::chrono::milliseconds time) {
+    const long before = sleeps_of_all("self");
     std::this_thread::sleep_for(time);
-    return switches_of("self") - before;
+    return sleeps_of_all("self") - before;
 }
 
 }  // namespace
@@ -68,10 +64,10 @@ TEST_CASE("an idle pool wakes nobody: no thread here, no worker, nor what the wo
     CHECK(second.result() == 'b');
     pool.wait_idle();
     const auto patience = std::chrono::steady_clock::now() + 60s;
-    while (switches_in(200ms) > 2 && std::chrono::steady_clock::now() < patience) {
+    while (sleeps_in(200ms) > 2 && std::chrono::steady_clock::now() < patience) {
     }
 
-    CHECK(switches_in(2500ms) <= 10);  // This thread goes to sleep, and now and then is in the way.
+    CHECK(sleeps_in(2500ms) <= 10);  // This thread goes to sleep, and now and then is in the way.
     CHECK(pool.stats().pids.size() == 2);
 }
 

@@ -58,6 +58,15 @@ inline std::vector<::pid_t> children_of(const std::string& process = "self") {
     return children;
 }
 
+/// How often a thread, with this directory in /proc, went to sleep. (That it loses the CPU to others
+/// is not counted.)
+inline long sleeps_of(const std::filesystem::path& thread) {
+    std::ifstream status(thread / "status");
+    for (std::string word; status >> word;)
+        if (long count = 0; word == "voluntary_ctxt_switches:" && status >> count) return count;
+    return 0;
+}
+
 inline std::string own_path() { return std::filesystem::read_symlink("/proc/self/exe").string(); }
 
 /// What the test gave the program it started.
