@@ -8,85 +8,37 @@
 // Each figure is the median of several rounds, or of as many as it is told; in each round all take
 // their turns. It is for an idle machine: what else runs there makes figures longer. Without python3
 // or Boost it leaves theirs out.
-#include <pthread.h>
-#include <semaphore.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <functional>
-#include <iomanip>
 #include <iostream>
 #include <map>
-#include <mutex>
-#include <new>
 #include <optional>
-#include <sstream>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-#include <muster/muster.hpp>
+#include <muster/entry_guard.hpp>
 
-#ifdef BENCHMARK_BOOST
-#include <boost/interprocess/ipc/message_queue.hpp>
-#include <boost/interprocess/sync/interprocess_condition.hpp>
-#include <boost/interprocess/sync/interprocess_mutex.hpp>
-#include <boost/interprocess/sync/interprocess_semaphore.hpp>
-#endif
+#include "measuring.hpp"
+#include "primitives_kits.hpp"
 
 namespace {
 
-using Seconds = double;
-using Clock = std::chrono::steady_clock;
-using Action = std::function<void()>;
-namespace os = muster::detail::os;
-using Item = std::array<char, 64>;
+using namespace muster::benchmark;
 
 constexpr std::size_t calls = 200'000;      // Of what one thread does alone, or two in contention.
 constexpr std::size_t items = 100'000;      // Through a queue.
 constexpr std::size_t round_trips = 5'000;  // Of what sleeps.
-constexpr std::size_t bound = 1'000;        // Of queues that have one.
-constexpr unsigned patience = 120;          // In seconds: what takes longer hangs, and is ended.
-
-/// An object that copies of this process share with it. It stays for good.
-template <typename T, typename... Args>
-T& shared(Args&&... args) {
-    void* const pages =
-        ::mmap(nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED) throw std::system_error(errno, std::generic_category(), "mmap");
-    return *new (pages) T(std::forward<Args>(args)...);
-}
-
-/// Runs something in a copy of this process, as std::thread does in this one.
-class Copy {
-  public:
-    explicit Copy(const Action& action) : pid_{::fork()} {
-        if (pid_ == -1) throw std::system_error(errno, std::generic_category(), "fork");
-        if (pid_ != 0) return;
-        ::alarm(patience);
-        [&]() noexcept { action(); }();
-        ::_exit(0);
-    }
-    void join() const { (void)::waitpid(pid_, nullptr, 0); }
-
-  private:
-    pid_t pid_;
-};
 
 /// How long it takes until all have done their part: the first one here, each other one in an `Other`
 /// that has started by then.
@@ -106,11 +58,11 @@ Seconds together(const std::vector<Action>& parts) {
             ++done;
         });
     while (ready != others.size()) std::this_thread::yield();
-    const auto begin = Clock::now();
-    go = true;
-    parts[0]();
-    while (done != others.size()) std::this_thread::yield();
-    const Seconds time = std::chrono::duration<Seconds>(Clock::now() - begin).count();
+    const Seconds time = time_of([&] {
+        go = true;
+        parts[0]();
+        while (done != others.size()) std::this_thread::yield();
+    });
     for (auto& other : others) other.join();
     return time;
 }
@@ -124,9 +76,7 @@ Action repeat(std::size_t times, auto action) {
 /// For one of many calls by one thread.
 Seconds alone(auto action) {
     repeat(calls / 10, action)();  // Fills the caches.
-    const auto begin = Clock::now();
-    repeat(calls, action)();
-    return std::chrono::duration<Seconds>(Clock::now() - begin).count() / calls;
+    return time_of(repeat(calls, action)) / calls;
 }
 
 /// There and back: each of two waits for the other.
@@ -172,129 +122,6 @@ Seconds idle(const Action& wait, const Action& end) {
     return used;
 }
 
-struct MusterThreads : muster::Threads {
-    using Other = std::thread;
-    using Queue = muster::threading::Queue<Item>;
-};
-struct MusterProcesses : muster::Processes {
-    using Other = Copy;
-    using Queue = muster::multiprocessing::Queue<Item>;
-    using Value = muster::multiprocessing::Value<long>;
-};
-
-/// The system's own means, with nothing around them.
-class RobustMutex {
-  public:
-    RobustMutex() {
-        ::pthread_mutexattr_t attributes;
-        ::pthread_mutexattr_init(&attributes);
-        ::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-        ::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-        ::pthread_mutex_init(&mutex_, &attributes);
-        ::pthread_mutexattr_destroy(&attributes);
-    }
-    ~RobustMutex() { ::pthread_mutex_destroy(&mutex_); }
-    void lock() { ::pthread_mutex_lock(&mutex_); }
-    void unlock() { ::pthread_mutex_unlock(&mutex_); }
-
-  private:
-    ::pthread_mutex_t mutex_;
-};
-
-class PosixSemaphore {
-  public:
-    explicit PosixSemaphore(unsigned permits) { ::sem_init(&semaphore_, 1, permits); }
-    void acquire() { ::sem_wait(&semaphore_); }
-    void release() { ::sem_post(&semaphore_); }
-
-  private:
-    ::sem_t semaphore_;
-};
-
-/// A futex word, which always wakes.
-class FutexEvent {
-  public:
-    void set() {
-        word_ = 1;
-        os::wake_all(word_, sharing);
-    }
-    void clear() { word_ = 0; }
-    void wait() {
-        while (word_ == 0) (void)os::sleep_on(word_, 0, std::nullopt, sharing);
-    }
-
-  private:
-    static constexpr auto sharing = os::Sharing::processes;
-    std::atomic<std::uint32_t> word_{0};
-};
-
-struct ThreadFloors {
-    using Other = std::thread;
-    using Lock = std::mutex;
-    using RLock = std::recursive_mutex;
-    using Semaphore = PosixSemaphore;
-    using Event = FutexEvent;
-};
-struct ProcessFloors {
-    using Other = Copy;
-    using Lock = RobustMutex;
-    using Semaphore = PosixSemaphore;
-    using Event = FutexEvent;
-};
-
-#ifdef BENCHMARK_BOOST
-namespace ipc = boost::interprocess;
-
-struct BoostProcesses {
-    using Other = Copy;
-    using Lock = ipc::interprocess_mutex;
-
-    struct Semaphore : ipc::interprocess_semaphore {
-        using interprocess_semaphore::interprocess_semaphore;
-        void acquire() { wait(); }
-        void release() { post(); }
-    };
-
-    /// As one makes it of a mutex and a condition.
-    struct Event {
-        void set() {
-            const std::scoped_lock held(mutex);
-            is_set = true;
-            changed.notify_all();
-        }
-        void clear() {
-            const std::scoped_lock held(mutex);
-            is_set = false;
-        }
-        void wait() {
-            std::unique_lock held(mutex);
-            while (!is_set) changed.wait(held);
-        }
-        ipc::interprocess_mutex mutex;
-        ipc::interprocess_condition changed;
-        bool is_set = false;
-    };
-
-    /// It always has a bound, and a name, which is free again as soon as copies have the queue.
-    struct Queue {
-        explicit Queue(std::size_t maxsize = bound)
-            : queue(ipc::create_only, name, maxsize, sizeof(Item)) {
-            ipc::message_queue::remove(name);
-        }
-        void put(const Item& item) { queue.send(item.data(), item.size(), 0); }
-        Item get() {
-            Item item;
-            ipc::message_queue::size_type size = 0;
-            unsigned priority = 0;
-            queue.receive(item.data(), item.size(), size, priority);
-            return item;
-        }
-        static constexpr const char* name = "muster-benchmark";
-        ipc::message_queue queue;
-    };
-};
-#endif
-
 /// What is measured in each round: the row of a table, whose figure it is, and how to get it.
 struct Measurement {
     std::string row;
@@ -318,7 +145,7 @@ void add(Measurements& all, const std::string& kind, const std::string& whose) {
     row("contended", [part = repeat(calls, lock_it)] {
         return together<Other>({part, part}) / (2 * calls);
     });
-    row("make", [] { return alone([] { const typename Kit::Lock dropped; }); });
+    row("make", [] { return alone([] { [[maybe_unused]] const typename Kit::Lock dropped; }); });
     if constexpr (requires { typename Kit::RLock; })
         row("rlock", [=, &rlock = shared<typename Kit::RLock>()] {
             return alone([&] { lock_once(rlock); });
@@ -368,40 +195,11 @@ void add(Measurements& all, const std::string& kind, const std::string& whose) {
 /// In each round one figure, by row and whose it is.
 using Figures = std::map<std::pair<std::string, std::string>, std::vector<Seconds>>;
 
-std::optional<Seconds> median(const Figures& all, const std::string& row,
-                              const std::string& whose) {
+std::optional<Seconds> median_of(const Figures& all, const std::string& row,
+                                 const std::string& whose) {
     const auto found = all.find({row, whose});
     if (found == all.end()) return std::nullopt;
-    std::vector<Seconds> figures = found->second;
-    std::sort(figures.begin(), figures.end());
-    return figures[figures.size() / 2];
-}
-
-/// Runs the script that lies beside this file. No figures if it can't be run.
-void measure_python(Figures& figures) {
-    const auto script = std::filesystem::path(__FILE__).replace_extension(".py");
-    const std::string command = "python3 '" + script.string() + "'";
-    std::string printed;
-    if (std::FILE* output = ::popen(command.c_str(), "r")) {
-        for (int c = std::fgetc(output); c != EOF; c = std::fgetc(output))
-            printed += static_cast<char>(c);
-        ::pclose(output);
-    }
-    std::istringstream lines(printed);
-    std::string row;
-    for (Seconds seconds = 0; lines >> row >> seconds;) figures[{row, "Python"}].push_back(seconds);
-}
-
-std::string number(double value, const char* unit) {
-    std::ostringstream text;
-    text << std::fixed << std::setprecision(value < 10 ? 2 : value < 100 ? 1 : 0) << value << unit;
-    return text.str();
-}
-
-std::string duration(Seconds seconds) {
-    return seconds < 1e-6   ? number(seconds * 1e9, " ns")
-           : seconds < 1e-3 ? number(seconds * 1e6, " us")
-                            : number(seconds * 1e3, " ms");
+    return median(found->second);
 }
 
 std::string rate(Seconds seconds) { return number(1e-6 / seconds, " M/s"); }
@@ -447,14 +245,16 @@ void print_head(const std::string& kind) {
 
 /// Beside what others need stands how many times as long as muster that is.
 void print(const std::string& kind, const Row& row, const Figures& figures) {
-    const auto of = [&](const char* whose) { return median(figures, kind + '.' + row.key, whose); };
+    const auto of = [&](const char* whose) {
+        return median_of(figures, kind + '.' + row.key, whose);
+    };
     const auto own = of("muster");
     if (!own && !of("Python")) return;
     std::printf("  %-38s%11s", row.text, own ? row.show(*own).c_str() : "");
     for (const char* whose : others) {
         const auto other = of(whose);
         std::printf("%11s%8s", other ? row.show(*other).c_str() : "",
-                    other && own && *own > 0 ? number(*other / *own, "").c_str() : "");
+                    other && own && *own > 0 ? number(*other / *own).c_str() : "");
     }
     std::printf("%12s\n", kind == "processes" ? row.target : "");
 }
@@ -485,10 +285,10 @@ int main(int argc, char** argv) {
             figures[{row, whose}].push_back(run());
         }
         ::alarm(patience);
-        measure_python(figures);
+        const auto python = measure_python(__FILE__);
+        if (python.empty()) std::cout << no_python;
+        for (const auto& [row, seconds] : python) figures[{row, "Python"}].push_back(seconds);
     }
-    if (!median(figures, "threads.lock", "Python"))
-        std::cout << "No figures of Python's: is there a python3?\n";
 
     for (const std::string kind : {"threads", "processes"}) {
         print_head(kind);

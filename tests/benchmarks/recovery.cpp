@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -23,10 +22,13 @@
 
 #include <muster/muster.hpp>
 
+#include "measuring.hpp"
+
 namespace {
 
 using Milliseconds = std::chrono::duration<double, std::milli>;
-using Clock = std::chrono::steady_clock;
+using muster::benchmark::Clock;
+using muster::benchmark::median;
 
 int own_pid() { return static_cast<int>(::getpid()); }
 
@@ -34,12 +36,6 @@ int own_pid() { return static_cast<int>(::getpid()); }
     // A loop that does nothing need not exist, says the standard; one that looks at something must.
     for (volatile bool go_on = true; go_on;) continue;
     std::abort();
-}
-
-double median(std::vector<Milliseconds> times) {
-    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-    std::nth_element(times.begin(), middle, times.end());
-    return middle->count();
 }
 
 /// From the SIGKILL of the only worker to the first result of the one in its place.
@@ -128,8 +124,8 @@ int main(int argc, char** argv) {
         for (int i = 0; i < 11; ++i) ends.push_back(forced_end(method));
         const Milliseconds longest = *std::max_element(ends.begin(), ends.end());
         // The one that looks wakes too, once, at the end.
-        std::printf("%-12s %25.2f ms %18.2f ms %9.2f ms %17ld in %ld s\n", name, median(deaths),
-                    median(ends), longest.count(), idle_wakes(idle, method),
-                    static_cast<long>(idle.count()));
+        std::printf("%-12s %25.2f ms %18.2f ms %9.2f ms %17ld in %ld s\n", name,
+                    median(deaths).count(), median(ends).count(), longest.count(),
+                    idle_wakes(idle, method), static_cast<long>(idle.count()));
     }
 }

@@ -11,14 +11,11 @@
 #include <chrono>
 #include <cmath>
 #include <cstddef>
-#include <cstdio>
-#include <filesystem>
 #include <future>
 #include <iomanip>
 #include <iostream>
 #include <map>
 #include <numeric>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -26,9 +23,11 @@
 
 #include <muster/muster.hpp>
 
+#include "measuring.hpp"
+
 namespace {
 
-using Seconds = double;
+using namespace muster::benchmark;
 using Figures = std::map<std::string, Seconds>;
 
 constexpr std::size_t workers = 2;
@@ -36,13 +35,6 @@ constexpr std::size_t large = 64 * 1024 * 1024;
 
 long add_one(long number) { return number + 1; }
 std::vector<char> give_back(std::vector<char> payload) { return payload; }
-
-template <typename F>
-Seconds time_of(F&& action) {
-    const auto begin = std::chrono::steady_clock::now();
-    action();
-    return std::chrono::duration<Seconds>(std::chrono::steady_clock::now() - begin).count();
-}
 
 template <typename F>
 std::vector<Seconds> times_of(std::size_t rounds, F&& action) {
@@ -53,12 +45,6 @@ std::vector<Seconds> times_of(std::size_t rounds, F&& action) {
 
 Seconds mean(const std::vector<Seconds>& times) {
     return std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
-}
-
-Seconds median(std::vector<Seconds> times) {
-    const auto middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-    std::nth_element(times.begin(), middle, times.end());
-    return *middle;
 }
 
 /// For an action that does something `count` times: the median for one of them.
@@ -116,11 +102,10 @@ Figures measure_processes() {
     }
     std::vector<Seconds> starts;
     for (int round = 0; round < 9; ++round) {
-        const auto begin = std::chrono::steady_clock::now();
+        const auto begin = Clock::now();
         muster::ProcessPoolExecutor pool(workers);
         (void)pool.submit(add_one, 1).result();
-        starts.push_back(
-            std::chrono::duration<Seconds>(std::chrono::steady_clock::now() - begin).count());
+        starts.push_back(std::chrono::duration<Seconds>(Clock::now() - begin).count());
     }
     figures["start"] = median(std::move(starts));
     return figures;
@@ -166,34 +151,6 @@ Figures measure_floors() {
     return floors;
 }
 
-/// Runs the script that lies beside this file. No figures if it can't be run.
-Figures measure_python() {
-    const auto script = std::filesystem::path(__FILE__).replace_extension(".py");
-    const std::string command = "python3 '" + script.string() + "'";
-    std::string printed;
-    if (std::FILE* output = ::popen(command.c_str(), "r")) {
-        for (int c = std::fgetc(output); c != EOF; c = std::fgetc(output))
-            printed += static_cast<char>(c);
-        ::pclose(output);
-    }
-    Figures figures;
-    std::istringstream lines(printed);
-    std::string name;
-    for (Seconds seconds = 0; lines >> name >> seconds;) figures[name] = seconds;
-    if (figures.empty()) std::cout << "No figures of Python's: is there a python3?\n";
-    return figures;
-}
-
-std::string duration(Seconds seconds) {
-    const auto [unit, scale] = seconds < 1e-6   ? std::pair{" ns", 1e9}
-                               : seconds < 1e-3 ? std::pair{" us", 1e6}
-                                                : std::pair{" ms", 1e3};
-    std::ostringstream text;
-    text << std::fixed << std::setprecision(seconds * scale < 100 ? 1 : 0) << seconds * scale
-         << unit;
-    return text.str();
-}
-
 std::string rate(Seconds seconds) { return std::to_string(std::lround(1 / seconds)) + "/s"; }
 
 /// A line of a table: what it says, which figure it shows, and how.
@@ -233,7 +190,8 @@ int main() {
     for_threads.push_back({"each of 1,000,000 futures", "many"});
     for_processes.push_back({"construction to first result", "start"});
 
-    const Figures python = measure_python();
+    const Figures python = measure_python(__FILE__);
+    if (python.empty()) std::cout << no_python;
     print("floors",
           {{"std::promise and its std::future", "pair"},
            {"std::async, a thread each", "async"},

@@ -36,6 +36,7 @@ using muster::test::open_descriptors;
 using muster::test::ProcessGate;
 using muster::test::ProcessPool;
 using muster::test::Program;
+using muster::test::shm_file;
 using namespace std::chrono_literals;
 
 /// A name of this test's own; its files are gone at the latest when this goes.
@@ -50,8 +51,8 @@ class Name {
     }
 
     operator const std::string&() const { return text_; }
-    [[nodiscard]] std::string memory() const { return "/dev/shm/muster.memory." + text_; }
-    [[nodiscard]] std::string lock() const { return "/dev/shm/muster.lock." + text_; }
+    [[nodiscard]] std::string memory() const { return shm_file("memory", text_); }
+    [[nodiscard]] std::string lock() const { return shm_file("lock", text_); }
     [[nodiscard]] bool has_memory() const { return std::filesystem::exists(memory()); }
     [[nodiscard]] bool has_lock() const { return std::filesystem::exists(lock()); }
 

@@ -6,15 +6,12 @@
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>
-#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
-#include <cstdlib>
 #include <future>
 #include <map>
 #include <string>
@@ -22,7 +19,6 @@
 #include <utility>
 #include <vector>
 
-#include "posix/descriptors.hpp"
 #include "support/family.hpp"
 #include "support/process_pool.hpp"
 
@@ -32,8 +28,6 @@ namespace {
 
 namespace mp = muster::multiprocessing;
 using muster::test::Copy;
-using muster::test::family_bytes;
-using muster::test::open_descriptors;
 using muster::test::ProcessPool;
 using namespace std::chrono_literals;
 
@@ -54,11 +48,6 @@ std::vector<std::byte> some_bytes(std::size_t size) {
     std::vector<std::byte> bytes(size);
     for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(i * 7 + i / 256);
     return bytes;
-}
-
-bool readable(int descriptor) {
-    ::pollfd entry{descriptor, POLLIN, 0};
-    return ::poll(&entry, 1, 0) == 1;
 }
 
 /// What leaves a call that another thread ends. That it does not return at all is a failure, too.
@@ -235,6 +224,19 @@ TEST_CASE("who sends much waits until some of it is received") {
     CHECK(a.recv_bytes().size() == 5'000'000);
 }
 
+TEST_CASE("one large message that is received leaves room for many small ones") {
+    const auto [a, b] = mp::Pipe();
+    a.send_bytes(some_bytes(1U << 20U));
+    std::vector<std::future<void>> senders;
+    for (int i = 0; i < 5; ++i)
+        senders.push_back(
+            std::async(std::launch::async, [&a = a] { a.send_bytes(some_bytes(1000)); }));
+    std::this_thread::sleep_for(20ms);  // So that they most likely wait.
+    CHECK(b.recv_bytes().size() == 1U << 20U);
+    for (auto& sender : senders) REQUIRE(sender.wait_for(patience) == std::future_status::ready);
+    for (int i = 0; i < 5; ++i) CHECK(b.recv_bytes().size() == 1000);
+}
+
 TEST_CASE("close() ends the calls of other threads that wait") {
     for (int round = 0; round < 3; ++round) {
         const auto [a, b] = mp::Pipe();
@@ -252,74 +254,6 @@ TEST_CASE("close() ends the calls of other threads that wait") {
                 },
                 [&, &a = a] { a.close(); });
     }
-}
-
-TEST_CASE("a descriptor is readable exactly while there is something to receive") {
-    ProcessPool pool(1);
-    const auto [ours, theirs] = mp::Pipe();
-    const int bell = ours.native_handle();
-    CHECK(ours.native_handle() == bell);
-    CHECK_FALSE(readable(bell));
-    for (int i = 0; i < 3; ++i) {
-        pool.submit([](mp::Connection its) { its.send(1); }, theirs).result();
-        CHECK(readable(bell));
-        pool.submit([](mp::Connection its) { its.send(2); }, theirs).result();
-        CHECK(ours.recv<int>() == 1);
-        CHECK(readable(bell));
-        // Another process that has the same end takes the last one.
-        CHECK(pool.submit([](mp::Connection its) { return its.recv<int>(); }, ours).result() == 2);
-        CHECK_FALSE(readable(bell));
-    }
-    theirs.send(3);
-    const int late = theirs.native_handle();
-    CHECK_FALSE(readable(late));
-    CHECK(readable(bell));
-    theirs.close();
-    CHECK_FALSE(muster::test::is_open(late));
-    CHECK(ours.recv<int>() == 3);
-    CHECK(readable(bell));  // Its end.
-}
-
-TEST_CASE("the bell of a process that is killed disturbs nobody, and its sender's death none") {
-    const auto [a, b] = mp::Pipe();
-    const int bell = b.native_handle();
-    const mp::Event ready, never;
-    for (int i = 0; i < 20; ++i) {
-        ready.clear();
-        Copy other([&, &a = a, &b = b] {
-            (void)b.native_handle();
-            a.send(i);
-            ready.set();
-            never.wait();
-        });
-        ready.wait();
-        CHECK(other.kill() == -9);
-        CHECK(readable(bell));
-        CHECK(b.recv<int>() == i);
-        CHECK_FALSE(readable(bell));
-    }
-}
-
-TEST_CASE("pipes have no descriptor unless asked for one, and leave nothing") {
-    (void)mp::Pipe();
-    const mp::Lock other;  // The family's memory stays as long as this.
-    const auto bytes = family_bytes();
-    const auto descriptors = open_descriptors();
-    {
-        std::vector<std::pair<mp::Connection, mp::Connection>> pipes;
-        for (int i = 0; i < 2'000; ++i) pipes.push_back(mp::Pipe());
-        for (const auto& [a, b] : pipes) {
-            a.send(1);
-            a.send(mp::Lock());
-            b.send(2);
-        }
-        CHECK(open_descriptors() == descriptors);
-        for (const auto& [a, b] : pipes) a.close();
-        (void)pipes.front().second.native_handle();
-        CHECK(open_descriptors().size() == descriptors.size() + 1);
-    }
-    CHECK(open_descriptors() == descriptors);
-    CHECK(family_bytes() == bytes);
 }
 
 TEST_CASE("what several threads send arrives whole, and each message reaches one receiver") {
@@ -379,61 +313,6 @@ TEST_CASE("poll waits no longer than it is told to") {
     CHECK(b.poll());
     CHECK(b.recv_bytes().size() == 3);
     CHECK_FALSE(b.poll());
-}
-
-TEST_CASE("whoever is killed while sending has sent whole messages, and leaves nothing") {
-    (void)mp::Pipe();
-    const mp::Lock other;
-    const auto bytes = family_bytes();
-    for (unsigned kill = 0; kill < 300; ++kill) {
-        auto [a, b] = mp::Pipe();
-        if (kill % 3 == 0) (void)b.native_handle();
-        Copy sender([&a = a] {
-            for (int i = 0;; ++i)
-                a.send(std::pair(i, std::string(static_cast<std::size_t>(i % 200), 'x')));
-        });
-        const unsigned times = 1 + kill * 7 % 40;
-        for (unsigned i = 0; i < times; ++i)
-            CHECK(b.recv<std::pair<int, std::string>>().first == static_cast<int>(i));
-        a.close();  // Only now: the copy uses it.
-        CHECK(sender.kill() == -9);
-        int next = static_cast<int>(times);
-        try {
-            for (;; ++next) {
-                const auto message = b.recv<std::pair<int, std::string>>();
-                REQUIRE(message.first == next);
-                REQUIRE(message.second.size() == static_cast<std::size_t>(next % 200));
-            }
-        } catch (const muster::EndOfFile&) {
-        }
-    }
-    CHECK(family_bytes() == bytes);
-}
-
-TEST_CASE("whoever is killed while receiving has taken whole messages, and others get the rest") {
-    (void)mp::Pipe();
-    const mp::Lock other;
-    const auto bytes = family_bytes();
-    for (unsigned kill = 0; kill < 300; ++kill) {
-        const auto [a, b] = mp::Pipe();
-        const mp::Event begun;
-        Copy receiver([&, &b = b] {
-            for (;;)
-                if (b.recv<int>() == static_cast<int>(kill % 30)) begun.set();
-        });
-        for (int i = 0; i < 100; ++i) a.send(i);
-        begun.wait();
-        CHECK(receiver.kill() == -9);
-        a.send(100);
-        int last = -1;
-        do {
-            const int next = b.recv<int>();
-            REQUIRE(next > last);
-            if (last != -1) REQUIRE(next == last + 1);
-            last = next;
-        } while (last != 100);
-    }
-    CHECK(family_bytes() == bytes);
 }
 
 }  // namespace multiprocessing_pipe_test

@@ -3,6 +3,7 @@
 // What dead processes had comes back although their parent asks none of them anything, and may be
 // waiting for just that.
 #include <muster/multiprocessing/barrier.hpp>
+#include <muster/multiprocessing/pipe.hpp>
 #include <muster/multiprocessing/process.hpp>
 #include <muster/multiprocessing/queue.hpp>
 #include <muster/multiprocessing/semaphore.hpp>
@@ -214,6 +215,36 @@ TEST_CASE("who waits gets the permit where the application ignores SIGCHLD, too"
     }
     (void)std::signal(SIGCHLD, before);
     CHECK(ends);
+}
+
+TEST_CASE("what a process's own process held comes back when the one in the middle is killed") {
+    const mp::Semaphore permit(1);
+    const ProcessGate gate;
+    const auto [ours, theirs] = mp::Pipe();
+    const Process middle{
+        [](const mp::Semaphore& its, const ProcessGate& its_gate, const mp::Connection& end) {
+            const Process inner{[](const mp::Semaphore& inner_permit, const ProcessGate& inner_gate,
+                                   const mp::Connection& inner_end) {
+                                    inner_permit.acquire();
+                                    inner_end.send(1);
+                                    inner_gate.arrive_and_stay();
+                                },
+                                its, its_gate, end};
+            inner.start();
+            inner.join();
+        },
+        permit, gate, theirs};
+    Waiting parent;
+    middle.start();
+    theirs.close();
+    CHECK(gate.arrived());
+    CHECK(ours.recv<int>() == 1);
+    parent.begin([&, &ours = ours] {
+        CHECK_THROWS_AS((void)ours.recv<int>(), muster::EndOfFile);
+        permit.acquire();
+    });
+    middle.kill();
+    REQUIRE(parent.ends());
 }
 
 TEST_CASE("a process, and a copy of one, sees those of its own end") {

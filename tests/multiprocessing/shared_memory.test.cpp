@@ -55,7 +55,7 @@ std::string unused_name(const std::string& end) {
     return "test-memory-" + std::to_string(::getpid()) + "-" + end;
 }
 bool exists(const std::string& name) {
-    return std::filesystem::exists("/dev/shm/muster.memory." + name);
+    return std::filesystem::exists(muster::test::shm_file("memory", name));
 }
 
 /// Whether this process has any file of /dev/shm in its memory.

@@ -5,13 +5,18 @@
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
+#include <future>
 #include <map>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -86,6 +91,40 @@ TEST_CASE("a closed connection is refused, and other threads' waits do not distu
     for (auto& waiter : waiters) waiter.join();
     b.close();
     CHECK_THROWS_AS((void)mp::wait({b}), muster::InvalidStateError);
+}
+
+TEST_CASE("a connection that another thread closes ends the wait for it") {
+    const auto [a, b] = mp::Pipe();
+    const int known = b.native_handle();
+    CHECK(known >= 0);
+    std::promise<void> begun;
+    auto ready = std::async(std::launch::async, [&, &b = b] {
+        begun.set_value();
+        try {
+            return mp::wait({b}).size();
+        } catch (const muster::InvalidStateError&) {  // It was closed before the wait began.
+            return std::size_t{1};
+        }
+    });
+    begun.get_future().wait();
+    std::this_thread::sleep_for(20ms);  // So that it most likely waits.
+    b.close();
+    REQUIRE(ready.wait_for(patience) == std::future_status::ready);
+    CHECK(ready.get() == 1);
+}
+
+TEST_CASE("what there cannot be is refused, and so are more than the system allows") {
+    CHECK_THROWS_AS((void)mp::wait({-1}), std::invalid_argument);
+    ::rlimit limit{};
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    const auto [a, b] = mp::Pipe();
+    a.send(1);
+    const std::vector<int> many(100, b.native_handle());
+    const ::rlimit less{50, limit.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &less) == 0);
+    CHECK_THROWS_AS((void)mp::wait(many), std::system_error);
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    CHECK(mp::wait(many).size() == many.size());
 }
 
 TEST_CASE("one process collects from many, until each has ended, and keeps no descriptor") {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <stdexcept>
+#include <string>
 #include <utility>
 
 #include <muster/detail/family/sweep.hpp>
@@ -18,6 +19,11 @@ namespace muster::test {
 inline std::uint64_t family_bytes() {
     const auto memory = muster::detail::FamilyMemory::existing();
     return memory ? memory->header().used.load() : 0;
+}
+
+/// The file behind a name.
+inline std::string shm_file(const std::string& kind, const std::string& name) {
+    return "/dev/shm/muster." + std::to_string(::geteuid()) + "." + kind + "." + name;
 }
 
 /// A copy of this process that does one thing. It is killed, and what it had is given back, at the

@@ -9,19 +9,27 @@
 #include <muster/threading.hpp>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 
 #include "support/in_copy.hpp"
+#include "sync/backends.hpp"
 
 namespace threading_fork_test {
 
 namespace {
 
+using muster::test::falls_asleep;
 using muster::test::in_copy;
+using muster::test::patience;
+using muster::threading::Barrier;
+using muster::threading::Condition;
 using muster::threading::current_thread;
 using muster::threading::Event;
 using muster::threading::Lock;
+using muster::threading::Queue;
+using muster::threading::Semaphore;
 using muster::threading::Thread;
 
 }  // namespace
@@ -92,6 +100,100 @@ TEST_CASE("a lock is held in a copy of the process as before [test_at_fork_reini
     CHECK(lock.locked());
     CHECK_FALSE(event.is_set());
     lock.unlock();
+}
+
+TEST_CASE("in a copy of the process a permit is not given to who waited before") {
+    const Semaphore permits{0};
+    const Thread before{[permits] { permits.acquire(); }};
+    before.start();
+    CHECK(falls_asleep(before));
+    CHECK(in_copy([&] {
+              permits.release();
+              return permits.try_acquire() ? 0 : 1;
+          }) == 0);
+    CHECK(before.is_alive());
+    permits.release();
+    CHECK(before.join_for(patience));
+}
+
+TEST_CASE("in a copy of the process a notification is not for who waited before") {
+    const Lock lock;
+    const Condition changed;
+    const Thread before{[lock, changed] {
+        std::unique_lock held(lock);
+        changed.wait(held);
+    }};
+    before.start();
+    CHECK(falls_asleep(before));
+    CHECK(in_copy([&] {
+              std::unique_lock held(lock);
+              const Thread notifier{[lock, changed] {
+                  const std::lock_guard until_it_waits(lock);
+                  changed.notify_one();
+              }};
+              notifier.start();
+              return changed.wait_for(held, patience) ? 0 : 1;
+          }) == 0);
+    CHECK(before.is_alive());
+    changed.notify_one();
+    CHECK(before.join_for(patience));
+}
+
+TEST_CASE("in a copy of the process an item does not wake who waited before") {
+    const Queue<int> queue;
+    const Thread before{[queue] { (void)queue.get(); }};
+    before.start();
+    CHECK(falls_asleep(before));
+    CHECK(in_copy([&] {
+              std::optional<int> item;
+              const Thread now{[&] { item = queue.get_for(patience); }};
+              now.start();
+              if (!falls_asleep(now)) return 1;
+              queue.put(7);
+              now.join();
+              return item == 7 ? 0 : 2;
+          }) == 0);
+    CHECK(before.is_alive());
+    queue.put(8);
+    CHECK(before.join_for(patience));
+}
+
+TEST_CASE("in a copy of the process a barrier does not count who waited before") {
+    const Barrier barrier{2};
+    const Thread before{[barrier] { barrier.wait(); }};
+    before.start();
+    CHECK(falls_asleep(before));
+    CHECK(in_copy([&] {
+              if (barrier.n_waiting() != 0) return 1;
+              bool passed = false;
+              const Thread now{[&] { passed = barrier.wait_for(patience); }};
+              now.start();
+              const bool passed_too = barrier.wait_for(patience);
+              now.join();
+              return passed && passed_too ? 0 : 2;
+          }) == 0);
+    CHECK(barrier.n_waiting() == 1);
+    barrier.wait();
+    CHECK(before.join_for(patience));
+}
+
+TEST_CASE("in a copy of the process nobody runs the action of a barrier that ran before") {
+    const Event begun, gate;
+    const Barrier barrier{1, [begun, gate] {
+                              begun.set();
+                              gate.wait();
+                          }};
+    const Thread before{[barrier] { barrier.wait(); }};
+    before.start();
+    begun.wait();
+    CHECK(falls_asleep(before));
+    CHECK(in_copy([&] {
+              gate.set();
+              return barrier.wait_for(patience) ? 0 : 1;
+          }) == 0);
+    CHECK(before.is_alive());
+    gate.set();
+    CHECK(before.join_for(patience));
 }
 
 }  // namespace threading_fork_test

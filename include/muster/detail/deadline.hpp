@@ -47,9 +47,7 @@ Deadline deadline_at(std::chrono::time_point<OtherClock, Duration> when) {
     return deadline_after(when - now);
 }
 
-inline bool expired(const Deadline& deadline) {
-    return deadline.value_or((Clock::time_point::max)()) <= Clock::now();
-}
+inline bool expired(Deadline deadline) { return deadline && *deadline <= Clock::now(); }
 
 /// The earlier of two.
 inline Deadline earlier(const Deadline& one, const Deadline& other) {

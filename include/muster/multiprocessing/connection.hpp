@@ -35,8 +35,9 @@ namespace muster::multiprocessing {
 /// comes when: `recv<T>` reads what was sent as a `T`, and `recv_bytes` what `send_bytes` sent.
 ///
 /// A copy is the same end, in other processes too. An end is closed when every process that had it
-/// has closed it, let go of all its copies, or died: then the other end reads what is left, and
-/// after that gets `EndOfFile`. So close your copy of an end that you gave to another process.
+/// has closed it, let go of all its copies, or died, if muster has started it: then the other end
+/// reads what is left, and after that gets `EndOfFile`. So close your copy of an end that you gave to
+/// another process, and send no end of a pipe through that very pipe: it would keep itself open.
 ///
 /// Thread safety: all members. Messages that several threads or processes send arrive whole, and
 /// each message reaches one of those who receive.
@@ -104,8 +105,9 @@ class Connection {
         return channel_->poll(detail::deadline_after(timeout));
     }
 
-    /// Closes all copies of this handle in this process. Who waits in one of their calls is told by
-    /// an `InvalidStateError`. Does nothing the second time.
+    /// Closes all copies of this handle in this process. (The same end, received again, is a handle
+    /// of its own.) Who waits in one of their calls is told by an `InvalidStateError`; a `wait` for it
+    /// returns it. Does nothing the second time.
     void close() const noexcept { channel_->close(); }
     [[nodiscard]] bool closed() const noexcept { return channel_->closed(); }
 

@@ -157,7 +157,7 @@ namespace multiprocessing {
 /// thread unlocks it through a new handle of that name.
 ///
 /// Thread safety: all members.
-/// Platform: a name is a file `/dev/shm/muster.lock.<name>` that only the same user can open.
+/// Platform: a name is a user's own, and a file `/dev/shm/muster.<user id>.lock.<name>`.
 class Lock : public detail::SharedLockHandle<detail::BlockKind::lock> {
   public:
     /// **Throws**: `std::system_error`, `std::bad_alloc`.

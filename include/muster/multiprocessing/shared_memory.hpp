@@ -31,15 +31,15 @@ namespace muster::multiprocessing {
 /// | memory         | is freed with the last                | goes to another process               |
 /// |----------------|---------------------------------------|---------------------------------------|
 /// | without a name | handle of the family's processes      | and stays alive on the way            |
-/// | with a name    | handle of all programs, however they  | by its name: keep a handle here until |
-/// |                | end                                   | it has arrived                        |
+/// | with a name    | handle of all programs                | by its name: keep a handle here until |
+/// |                |                                       | it has arrived                        |
 ///
 /// A copy of the process, made by `fork`, shares the memory and counts among its users from its first
 /// call of `data`, `size` or `span` on.
 ///
 /// Thread safety: its own members; who may write which byte when is the user's to say, with a `Lock`,
 /// say.
-/// Platform: a name is a file `/dev/shm/muster.memory.<name>` that only the same user can open. If all
+/// Platform: a name is a user's own, and a file `/dev/shm/muster.<user id>.memory.<name>`. If all
 /// programs that use it are killed, it stays until one opens the name again, and finds zeros. Room
 /// is taken as the bytes are written to; where none is left by then, the system ends who writes.
 class SharedMemory {

@@ -7,6 +7,9 @@
 #include <initializer_list>
 #include <optional>
 #include <ranges>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -20,7 +23,12 @@ namespace muster::multiprocessing {
 class Waitable {
   public:
     // Implicit, so that different ones can stand in one list.
-    Waitable(int descriptor) noexcept : descriptor_{descriptor} {}
+    /// **Throws**: `std::invalid_argument` for a negative one. One that is not open counts as ready.
+    Waitable(int descriptor) : descriptor_{descriptor} {
+        if (descriptor < 0)
+            throw std::invalid_argument("muster: wait() for descriptor " +
+                                        std::to_string(descriptor) + ", which there cannot be");
+    }
     template <typename T>
         requires requires(const T& object) {
             { object.native_handle() } -> std::same_as<int>;
@@ -41,6 +49,13 @@ class Waitable {
     int descriptor_;
 };
 
+/// Of copyable objects that `wait` can wait for. (Of processes, that is their sentinels.)
+template <typename Objects>
+concept WaitableRange =
+    std::ranges::forward_range<const Objects> &&
+    std::copy_constructible<std::ranges::range_value_t<Objects>> &&
+    std::convertible_to<std::ranges::range_reference_t<const Objects>, Waitable>;
+
 }  // namespace muster::multiprocessing
 
 namespace muster::detail {
@@ -51,12 +66,17 @@ auto wait_for_any(const Objects& objects, const Deadline& deadline) {
     using Object = std::ranges::range_value_t<Objects>;
     std::vector<Object> ready;
     os::Watch watch;
+    std::size_t place_count = 0;
     for (const auto& object : objects)
-        (void)watch.add(multiprocessing::Waitable(object).native_handle());
+        place_count = watch.add(multiprocessing::Waitable(object).native_handle()) + 1;
     if (std::ranges::empty(objects)) return ready;
     for (;;) {
         const bool last = expired(deadline);
         watch.wait(deadline);
+        if (watch.refused() != 0)
+            throw std::system_error(
+                watch.refused(), std::system_category(),
+                "muster: wait() for " + std::to_string(place_count) + " objects");
         std::size_t place = 0;
         for (const auto& object : objects)
             if (watch.ready(place++)) ready.push_back(object);
@@ -81,21 +101,20 @@ namespace muster::multiprocessing {
 ///             }
 ///         }
 ///
-/// **Blocks** until one is ready; returns nothing at once for none. When several threads or processes
+/// **Blocks** until one is ready; returns nothing at once for none. Each connection that was waited
+/// for once has a descriptor until it is closed. When several threads or processes
 /// use the same end, one that was ready may not be so any more.
 ///
 /// **Throws**: `InvalidStateError` for a connection that is closed, or a process that was not started;
 /// `std::system_error`.
 ///
 /// Thread safety: any thread.
-template <std::ranges::forward_range Objects>
-    requires std::convertible_to<std::ranges::range_reference_t<const Objects&>, Waitable>
+template <WaitableRange Objects>
 [[nodiscard]] std::vector<std::ranges::range_value_t<Objects>> wait(const Objects& objects) {
     return detail::wait_for_any(objects, std::nullopt);
 }
 /// The same for at most `timeout`; zero or less only looks. Nothing when the time is up.
-template <std::ranges::forward_range Objects, typename Rep, typename Period>
-    requires std::convertible_to<std::ranges::range_reference_t<const Objects&>, Waitable>
+template <WaitableRange Objects, typename Rep, typename Period>
 [[nodiscard]] std::vector<std::ranges::range_value_t<Objects>> wait(
     const Objects& objects, std::chrono::duration<Rep, Period> timeout) {
     return detail::wait_for_any(objects, detail::deadline_after(timeout));

@@ -46,7 +46,7 @@ struct ThreadOptions {
 ///
 /// A daemon runs on after that, until the program ends wherever the daemon is then. A thread that
 /// is destroyed by its own call runs on, too. In a copy of the process, made by `fork`, the threads
-/// of the original have ended.
+/// of the original have ended: they wait nowhere, but what they held stays held.
 ///
 /// Move-only; calls on a moved-from thread throw `InvalidStateError`.
 ///

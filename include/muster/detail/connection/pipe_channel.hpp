@@ -79,6 +79,7 @@ class PipeChannel final : public Channel {
             FamilyMemory& memory = part->end->memory();
             SharedPipeEnd& end = state(*part->end);
             if (part->bell) end.read(memory).remove_bell(memory, part->end->own());
+            if (part->bell) part->bell->ring();  // Another thread may poll it.
             end.read(memory).wake_all();
             end.written(memory).wake_all();
         } catch (...) {  // The system refuses to lock: what is left ends with the process.

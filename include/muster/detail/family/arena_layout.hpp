@@ -77,7 +77,7 @@ inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0001;
 struct ArenaHeader {
     std::uint64_t magic = arena_magic;
     std::uint64_t family = 0;  ///< A random number: handles of other families are told from ours.
-    Guard guard;               ///< Of all words of blocks and of those below, but for `processes`.
+    Guard guard;               ///< Of all words of blocks and of those below, but for the last two.
     os::RobustMutex sweeping;  ///< Of who gives back what dead processes had.
     SharedWord end{0};         ///< Where nothing was ever allocated.
     SharedWord used{0};        ///< Bytes of the blocks that are not free.
@@ -85,6 +85,8 @@ struct ArenaHeader {
     std::array<SharedWord, block_classes> free{};
     /// Slot n is the process of this number (`os::process_number()`); 0: free. Slot 0 is nobody's.
     std::array<SharedWord, most_processes> processes{};
+    /// The number of the process with which the one in slot n ends; 0: none.
+    std::array<SharedWord, most_processes> parents{};
 };
 
 }  // namespace muster::detail

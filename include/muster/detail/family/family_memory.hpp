@@ -138,8 +138,12 @@ class FamilyMemory {
                 return keep_slot(generation, i);
         for (std::uint64_t i = 1; i < most_processes; ++i) {
             std::uint64_t nobody = 0;
-            if (processes[i].compare_exchange_strong(nobody, generation, std::memory_order_acq_rel))
-                return keep_slot(generation, i);
+            if (!processes[i].compare_exchange_strong(nobody, generation,
+                                                      std::memory_order_acq_rel))
+                continue;
+            const WorkerPage* const page = own_worker_page();
+            header().parents[i].store(page ? page->parent : 0, std::memory_order_release);
+            return keep_slot(generation, i);
         }
         throw std::runtime_error("muster: more than " + std::to_string(most_processes - 1) +
                                  " processes share locks, queues and the like");

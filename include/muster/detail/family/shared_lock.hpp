@@ -26,7 +26,9 @@ struct SharedLock {
         if (got == os::Locked::by_caller) return got;
         if (got == os::Locked::no) {
             // Who has it may be another one who is being told.
-            if (abandoned.load() != 0 && holder.load() == 0) throw_abandoned();
+            // In this order, the reverse of unlock()'s: else a recovered lock would seem abandoned.
+            if (holder.load(std::memory_order_acquire) == 0 && abandoned.load() != 0)
+                throw_abandoned();
             return got;
         }
         if (got == os::Locked::after_death) {
@@ -50,10 +52,10 @@ struct SharedLock {
 
     /// Requires: held_by_caller().
     void unlock() noexcept {
-        holder.store(0, std::memory_order_relaxed);
         // Whoever gets it while it is abandoned has recovered it.
         if (abandoned.load(std::memory_order_relaxed) != 0)
             abandoned.store(0, std::memory_order_relaxed);
+        holder.store(0, std::memory_order_release);
         (void)mutex.unlock();
     }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
@@ -33,7 +34,7 @@ struct PipeBell {
 ///
 /// It is closed when one of its two ends is. Bells are rung and cleared under the guard, so that they
 /// ring exactly while there is something to read; who dies in between is noticed by who sees to what
-/// the dead leave behind.
+/// the dead leave behind. What cannot reach a bell throws `std::system_error` and changes nothing.
 struct PipeLane {
     /// As many bytes of messages may wait, or one message of any size.
     static constexpr std::uint64_t most_waiting = std::uint64_t{1} << 20;
@@ -52,13 +53,13 @@ struct PipeLane {
                 const std::uint64_t bytes = waiting.load() + cost(message);
                 if (head.load() != 0 && bytes > most_waiting) return false;
                 const bool first = head.load() == 0;
+                const Bells rung(*this, memory, first);
                 const ArenaOffset offset = memory.offset_of(message);
                 change.set(first ? head : memory.block(tail.load()).next, offset);
                 change.set(tail, offset);
                 change.set(waiting, bytes);
                 change.set(message.owner, Block::shared);
                 change.commit();
-                if (first) ring_or_clear(memory);
                 return true;
             },
             std::nullopt);
@@ -81,7 +82,7 @@ struct PipeLane {
                 return message != nullptr;
             },
             std::nullopt);
-        not_full.notify(1);
+        not_full.notify_all();  // A large one leaves room for many.
         return *message;
     }
 
@@ -91,12 +92,12 @@ struct PipeLane {
         const ArenaOffset first = head.load();
         if (first == 0) return nullptr;
         Block& message = memory.block(first);
+        const Bells cleared(*this, memory, first == tail.load());
         change.set(head, message.next.load());
         if (first == tail.load()) change.set(tail, 0);
         change.set(waiting, waiting.load() - cost(message));
         change.set(message.owner, memory.slot());
         change.commit();
-        if (head.load() == 0) ring_or_clear(memory);
         return &message;
     }
 
@@ -119,9 +120,9 @@ struct PipeLane {
     void close(FamilyMemory& memory) {
         {
             GuardedChange change(guard);
+            const Bells rung(*this, memory, true);
             change.set(closed, 1);
             change.commit();
-            ring_or_clear(memory);
         }
         wake_all();
     }
@@ -137,7 +138,7 @@ struct PipeLane {
         change.set(bell.next, bells.load());
         change.set(bells, memory.offset_of(reference));
         change.commit();
-        ring_or_clear(memory);
+        const Bells rung(*this, memory, true);
     }
     /// Forgets the bell of this reference, if it has one.
     void remove_bell(FamilyMemory& memory, Block& reference) {
@@ -154,7 +155,7 @@ struct PipeLane {
     void mend(FamilyMemory& memory) {
         {
             const GuardedChange change(guard);
-            ring_or_clear(memory);
+            const Bells rung(*this, memory, true);
         }
         wake_all();
     }
@@ -181,17 +182,27 @@ struct PipeLane {
         return memory.block(place.load()).content<PipeBell>();
     }
 
-    // The guard is held: nobody may find it readable, and it be empty before the bell is rung.
-    void ring_or_clear(FamilyMemory& memory) noexcept {
-        for (const SharedWord* place = &bells; place->load() != 0;
-             place = &bell_at(memory, *place).next) {
-            const os::BellPlace bell = bell_at(memory, *place).place();
-            if (readable())
-                os::FamilyBell::ring(bell);
-            else
-                os::FamilyBell::clear(bell);
+    /// The ways to the bells of a lane, found before it is changed: who cannot reach one changes
+    /// nothing, instead of leaving somebody asleep. After the change, and still under the guard, they
+    /// are rung or cleared.
+    class Bells {
+      public:
+        /// None unless `wanted`.
+        Bells(const PipeLane& lane, FamilyMemory& memory, bool wanted) : lane_{lane} {
+            for (const SharedWord* place = &lane.bells; wanted && place->load() != 0;
+                 place = &bell_at(memory, *place).next)
+                ways_.emplace_back(bell_at(memory, *place).place());
         }
-    }
+        Bells(const Bells&) = delete;
+        Bells& operator=(const Bells&) = delete;
+        ~Bells() {
+            for (const auto& way : ways_) lane_.readable() ? way.ring() : way.clear();
+        }
+
+      private:
+        const PipeLane& lane_;
+        std::vector<os::FamilyBell::Way> ways_;
+    };
 };
 
 /// A pipe in the family's memory. Its ends refer to it, and processes refer to its ends.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <thread>
 
+#include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
 #include <muster/detail/family/shared_barrier.hpp>
 #include <muster/detail/family/shared_condition.hpp>
@@ -136,7 +139,23 @@ inline void sweep_process(FamilyMemory& memory, std::uint64_t slot) {
             take_apart(memory, block);
         });
     }
+    memory.header().parents[slot].store(0, std::memory_order_release);
     memory.header().processes[slot].store(0, std::memory_order_release);
+}
+
+/// Whether the process in `slot` is about to end, since its parent has. Waits a little for its end,
+/// which nobody else would see; but once only, as it may be a copy that does not end.
+inline bool await_orphan(FamilyMemory& memory, std::uint64_t slot, std::uint64_t number) {
+    constexpr std::chrono::seconds patience{1};
+    constexpr std::chrono::milliseconds pause{1};
+    SharedWord& parent = memory.header().parents[slot];
+    const std::uint64_t known = parent.load();
+    if (known == 0 || known == os::fork_generation() || os::process_lives(known)) return false;
+    parent.store(0);
+    for (const Deadline limit = deadline_after(patience);
+         os::process_lives(number) && !expired(limit);)
+        std::this_thread::sleep_for(pause);
+    return true;
 }
 
 /// One sweeps at a time: what another takes apart must not be looked at.
@@ -163,8 +182,11 @@ inline void sweep_dead_processes() noexcept {
         const SweepLock alone(memory->header().sweeping);
         for (std::uint64_t slot = 1; slot < most_processes; ++slot) {
             const std::uint64_t number = memory->header().processes[slot].load();
-            if (number != 0 && slot != own && !os::process_lives(number))
+            if (number == 0 || slot == own) continue;
+            if (!os::process_lives(number))
                 sweep_process(*memory, slot);
+            else if (await_orphan(*memory, slot, number))
+                slot = 0;  // It, and others that end with it, may be anywhere.
         }
     } catch (...) {  // No memory, or no descriptor, at this moment. The next death tries again.
     }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -54,22 +55,46 @@ class FamilyBell {
     [[nodiscard]] int fd() const noexcept { return fd_.get(); }
     [[nodiscard]] const BellPlace& place() const noexcept { return place_; }
 
-    /// Rings the bell there. One that is no more is not missed.
-    static void ring(const BellPlace& place) noexcept {
-        visit(place, [](int fd) {
-            const char one = 1;
-            (void)retry_interrupted([&] { return MUSTER_SYSCALL(write)(fd, &one, 1); });
-        });
-    }
-    /// Clears it, however often it was rung.
-    static void clear(const BellPlace& place) noexcept {
-        visit(place, [](int fd) {
-            std::array<char, 64> rings{};
-            while (retry_interrupted(
-                       [&] { return MUSTER_SYSCALL(read)(fd, rings.data(), rings.size()); }) > 0) {
+    void ring() const noexcept { ring_at(fd()); }
+
+    /// A way to a bell, of this process or another one.
+    class Way {
+      public:
+        /// Leads nowhere if the bell is no more.
+        /// **Throws**: `std::system_error` when it is there, and the system refuses to open it.
+        explicit Way(const BellPlace& place) {
+            if (place.process == fork_generation()) {
+                fd_ = static_cast<int>(place.fd);
+                return;
             }
-        });
-    }
+            opened_ = Fd{open_at(place)};
+            if (!opened_ && errno != ENOENT && errno != ESRCH && errno != ENXIO)
+                throw_errno("the bell of a connection's other end");
+            // Ids and descriptors are used again: by now another program's pipe may be there.
+            struct ::stat status {};
+            if (opened_ && MUSTER_SYSCALL(fstat)(opened_.get(), &status) == 0 &&
+                S_ISFIFO(status.st_mode) &&
+                static_cast<std::uint64_t>(status.st_dev) == place.device &&
+                static_cast<std::uint64_t>(status.st_ino) == place.inode)
+                fd_ = opened_.get();
+        }
+
+        void ring() const noexcept {
+            if (fd_ != -1) ring_at(fd_);
+        }
+        /// Clears it, however often it was rung.
+        void clear() const noexcept {
+            std::array<char, 64> rings{};
+            while (fd_ != -1 && retry_interrupted([&] {
+                                    return MUSTER_SYSCALL(read)(fd_, rings.data(), rings.size());
+                                }) > 0) {
+            }
+        }
+
+      private:
+        Fd opened_;
+        int fd_ = -1;
+    };
 
   private:
     static int open_at(const BellPlace& place) noexcept {
@@ -79,18 +104,9 @@ class FamilyBell {
         return MUSTER_SYSCALL(open)(path.data(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     }
 
-    template <typename Use>
-    static void visit(const BellPlace& place, Use use) noexcept {
-        if (place.process == 0) return;
-        if (place.process == fork_generation()) return use(static_cast<int>(place.fd));
-        const Fd there{open_at(place)};
-        if (!there) return;
-        // Ids and descriptors are used again: by now another program's pipe may be there.
-        struct ::stat status {};
-        if (MUSTER_SYSCALL(fstat)(there.get(), &status) == 0 && S_ISFIFO(status.st_mode) &&
-            static_cast<std::uint64_t>(status.st_dev) == place.device &&
-            static_cast<std::uint64_t>(status.st_ino) == place.inode)
-            use(there.get());
+    static void ring_at(int fd) noexcept {
+        const char one = 1;
+        (void)retry_interrupted([&] { return MUSTER_SYSCALL(write)(fd, &one, 1); });
     }
 
     PrivateFd fd_;

@@ -64,7 +64,7 @@ class NamedMemory {
     static constexpr std::size_t longest_name = 200;
 
     /// Opens what other processes have made, of whichever size; else makes it with `size` bytes, if
-    /// given. Names of one `kind` are apart from those of another.
+    /// given. Names of one `kind` are apart from those of another, and so are those of users.
     ///
     /// Throws: `std::invalid_argument` for a name that no file can have. `std::system_error`: with
     ///         `ENOENT` when there is none and no size; with `ENOSPC` when /dev/shm has no room
@@ -72,7 +72,8 @@ class NamedMemory {
     NamedMemory(const std::string& kind, const std::string& name, std::optional<std::size_t> size,
                 Content content)
         : name_{checked(kind, name)},
-          path_{"/dev/shm/muster." + kind + "." + name},
+          path_{"/dev/shm/muster." + std::to_string(MUSTER_SYSCALL(geteuid)()) + "." + kind + "." +
+                name},
           content_{content} {
         PrivateFd fd;
         while (!fd) fd = open(size);

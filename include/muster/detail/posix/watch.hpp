@@ -4,9 +4,11 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <ctime>
+#include <thread>
 #include <vector>
 
 #include <muster/detail/deadline.hpp>
@@ -31,7 +33,8 @@ class Watch {
         return watched_[place].revents != 0;
     }
 
-    /// **Blocks** until one is ready or the deadline has passed; may return early for no reason.
+    /// **Blocks** until one is ready or the deadline has passed; may return early for no reason. If
+    /// the system refuses, a few milliseconds later: it may go on, or say why, by `refused()`.
     void wait(const Deadline& deadline) noexcept {
         ::timespec timeout{};
         if (deadline) {
@@ -44,11 +47,17 @@ class Watch {
         }
         const int count = MUSTER_SYSCALL(ppoll)(watched_.data(), watched_.size(),
                                                 deadline ? &timeout : nullptr, nullptr);
-        if (count < 0)  // Interrupted, or no memory: nothing is known to be ready.
+        refused_ = count < 0 && errno != EINTR ? errno : 0;  // No memory, or too many.
+        if (count < 0)
             for (::pollfd& entry : watched_) entry.revents = 0;
+        if (refused_ != 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
     }
 
+    /// The error number of the last wait; 0 if there was none.
+    [[nodiscard]] int refused() const noexcept { return refused_; }
+
   private:
+    int refused_ = 0;
     std::vector<::pollfd> watched_;
 };
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include <muster/detail/deadline.hpp>
+#include <muster/detail/os.hpp>
 #include <muster/detail/threading/waiters.hpp>
 #include <muster/errors.hpp>
 
@@ -27,7 +28,7 @@ class BarrierState {
     std::optional<std::size_t> wait(const Deadline& deadline) {
         Chosen chosen;
         std::unique_lock held(mutex_);
-        while (acting_ && !broken_) {
+        while (acting() && !broken_) {
             if (door_.wait(held, deadline) == 0) return give_up(chosen);
             held.lock();
         }
@@ -84,6 +85,9 @@ class BarrierState {
 
     // These require that the mutex is held.
 
+    /// Whether the action runs. In a copy of the process nobody runs it who began before.
+    [[nodiscard]] bool acting() const { return acting_ == os::fork_generation(); }
+
     std::nullopt_t give_up(Chosen& chosen) {
         break_round(chosen, true);
         return std::nullopt;
@@ -98,7 +102,7 @@ class BarrierState {
 
     /// Calls the action, without the mutex. Throws when the round breaks.
     void act(std::unique_lock<std::mutex>& held, Chosen& chosen) {
-        acting_ = true;
+        acting_ = os::fork_generation();
         const std::uint64_t breaks_before = breaks_;
         held.unlock();
         try {
@@ -114,7 +118,7 @@ class BarrierState {
         if (breaks_ != breaks_before) throw_broken();
     }
     void end_action(Chosen& chosen) {
-        acting_ = false;
+        acting_ = 0;
         door_.choose(chosen, Waiters::all);
     }
 
@@ -123,7 +127,7 @@ class BarrierState {
     std::mutex mutex_;
     Waiters inside_;
     Waiters door_;
-    bool acting_ = false;
+    std::uint64_t acting_ = 0;  // The fork_generation() of the process in which the action runs.
     bool broken_ = false;
     std::uint64_t breaks_ = 0;
 };

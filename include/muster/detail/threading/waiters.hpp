@@ -55,6 +55,7 @@ class Chosen {
 /// Threads that sleep until others wake them, first come first served.
 ///
 /// Each is woken once, with a message, and nothing that happens later changes what it has learned.
+/// In a copy of the process nobody waits: the thread that forked did not, the others aren't there.
 /// **Thread safety**: none; all of it is guarded by a mutex that its owner has.
 class Waiters {
   public:
@@ -88,6 +89,7 @@ class Waiters {
     /// Chooses up to `count` of those who have waited longest; tells them `message`, which isn't 0.
     /// Returns how many there were.
     std::size_t choose(Chosen& chosen, std::size_t count, std::uint32_t message = 1) noexcept {
+        forget_lost();
         std::size_t found = 0;
         for (; found < count && first_; ++found) {
             Waiter& waiter = *first_;
@@ -99,10 +101,22 @@ class Waiters {
         return found;
     }
 
-    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] std::size_t size() noexcept {
+        forget_lost();
+        return size_;
+    }
 
   private:
+    /// In a copy of the process: forgets who waited in the original. The stacks on which they lie
+    /// may be other threads' by now.
+    void forget_lost() noexcept {
+        if (generation_ == os::fork_generation()) return;
+        generation_ = os::fork_generation();
+        first_ = last_ = nullptr;
+        size_ = 0;
+    }
     void append(Waiter& waiter) noexcept {
+        forget_lost();
         waiter.previous = last_;
         (last_ ? last_->next : first_) = &waiter;
         last_ = &waiter;
@@ -117,6 +131,7 @@ class Waiters {
     Waiter* first_ = nullptr;
     Waiter* last_ = nullptr;
     std::size_t size_ = 0;
+    std::uint64_t generation_ = os::fork_generation();
 };
 
 }  // namespace muster::detail
