@@ -54,10 +54,13 @@ std::chrono::milliseconds several_starts() {
     return std::max(1000ms, std::chrono::duration_cast<std::chrono::milliseconds>(6 * one));
 }
 
-std::set<std::string> shared_memory() {
-    std::set<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm"))
-        names.insert(entry.path().filename().string());
+/// The shared memory that this process maps, by its names.
+std::multiset<std::string> shared_memory() {
+    std::multiset<std::string> names;
+    std::ifstream maps("/proc/self/maps");
+    for (std::string line; std::getline(maps, line);)
+        for (const char* const place : {" /dev/shm/", " /memfd:"})
+            if (const auto at = line.find(place); at != line.npos) names.insert(line.substr(at));
     return names;
 }
 
