@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "sync/backends.hpp"
+#include "sync/queue_workers.hpp"
 
 namespace sync_queue_test {
 
@@ -21,34 +22,14 @@ namespace {
 using muster::InvalidStateError;
 using muster::QueueShutDown;
 using muster::test::Crew;
+using muster::test::get_one;
+using muster::test::join;
 using muster::test::next;
+using muster::test::Numbers;
 using muster::test::patience;
+using muster::test::put_one;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
-
-template <typename B>
-using Numbers = typename B::template Queue<int>;
-
-// Workers, which tell 1 for success.
-
-template <typename B>
-void get_one(Numbers<B> queue, Numbers<B> told) {
-    told.put(queue.get() ? 1 : 0);
-}
-template <typename B>
-void put_one(Numbers<B> queue, Numbers<B> told) {
-    try {
-        queue.put(7);
-        told.put(1);
-    } catch (const QueueShutDown&) {
-        told.put(0);
-    }
-}
-template <typename B>
-void join(Numbers<B> queue, Numbers<B> told) {
-    queue.join();
-    told.put(1);
-}
 
 }  // namespace
 
