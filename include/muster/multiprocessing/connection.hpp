@@ -156,3 +156,14 @@ class Connection {
 static_assert(Serializable<Connection>);
 
 }  // namespace muster::multiprocessing
+
+namespace muster::detail {
+
+/// Makes the public handle of a channel.
+struct MakeConnection {
+    static multiprocessing::Connection of(std::shared_ptr<Channel> channel) {
+        return multiprocessing::Connection(std::move(channel));
+    }
+};
+
+}  // namespace muster::detail

@@ -10,7 +10,6 @@
 #include <string>
 #include <utility>
 
-#include <muster/detail/connection/make_connection.hpp>
 #include <muster/detail/connection/socket_channel.hpp>
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/os.hpp>

@@ -5,7 +5,6 @@
 #include <memory>
 #include <utility>
 
-#include <muster/detail/connection/make_connection.hpp>
 #include <muster/detail/connection/pipe_channel.hpp>
 #include <muster/detail/family/shared_pipe.hpp>
 #include <muster/detail/family/shared_reference.hpp>
