@@ -62,9 +62,10 @@ class PipeChannel final : public Channel {
         const std::lock_guard held(part.mutex);
         check_open();
         if (!part.bell) {
-            part.bell.emplace();
+            os::FamilyBell bell;
             FamilyMemory& memory = end->memory();
-            state(*end).read(memory).add_bell(memory, end->own(), part.bell->place());
+            state(*end).read(memory).add_bell(memory, end->own(), bell.place());
+            part.bell = std::move(bell);
         }
         return part.bell->fd();
     }

@@ -41,7 +41,12 @@ class SharedGate {
             switch (os::sleep_counted(turns_, seen, deadline, os::Sharing::processes)) {
                 case os::Awake::woken:
                     counted.was_woken();
-                    if (attempt()) return true;
+                    try {
+                        if (attempt()) return true;
+                    } catch (...) {
+                        notify(1);  // What it was woken for is there for another one.
+                        throw;
+                    }
                     counted.count();
                     break;
                 case os::Awake::for_none:

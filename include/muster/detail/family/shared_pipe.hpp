@@ -34,7 +34,7 @@ struct PipeBell {
 ///
 /// It is closed when one of its two ends is. Bells are rung and cleared under the guard, so that they
 /// ring exactly while there is something to read; who dies in between is noticed by who sees to what
-/// the dead leave behind. What cannot reach a bell throws `std::system_error` and changes nothing.
+/// the dead leave behind. A message that cannot ring a bell is not sent: `std::system_error`.
 struct PipeLane {
     /// As many bytes of messages may wait, or one message of any size.
     static constexpr std::uint64_t most_waiting = std::uint64_t{1} << 20;
@@ -53,7 +53,7 @@ struct PipeLane {
                 const std::uint64_t bytes = waiting.load() + cost(message);
                 if (head.load() != 0 && bytes > most_waiting) return false;
                 const bool first = head.load() == 0;
-                const Bells rung(*this, memory, first);
+                const Bells rung(*this, memory, first ? Reach::all : Reach::none);
                 const ArenaOffset offset = memory.offset_of(message);
                 change.set(first ? head : memory.block(tail.load()).next, offset);
                 change.set(tail, offset);
@@ -92,7 +92,7 @@ struct PipeLane {
         const ArenaOffset first = head.load();
         if (first == 0) return nullptr;
         Block& message = memory.block(first);
-        const Bells cleared(*this, memory, first == tail.load());
+        const Bells cleared(*this, memory, first == tail.load() ? Reach::all : Reach::none);
         change.set(head, message.next.load());
         if (first == tail.load()) change.set(tail, 0);
         change.set(waiting, waiting.load() - cost(message));
@@ -120,7 +120,7 @@ struct PipeLane {
     void close(FamilyMemory& memory) {
         {
             GuardedChange change(guard);
-            const Bells rung(*this, memory, true);
+            const Bells rung(*this, memory, Reach::possible);
             change.set(closed, 1);
             change.commit();
         }
@@ -138,7 +138,8 @@ struct PipeLane {
         change.set(bell.next, bells.load());
         change.set(bells, memory.offset_of(reference));
         change.commit();
-        const Bells rung(*this, memory, true);
+        if (readable())
+            os::FamilyBell::Way(place).ring();  // Of this process: it is always reached.
     }
     /// Forgets the bell of this reference, if it has one.
     void remove_bell(FamilyMemory& memory, Block& reference) {
@@ -155,7 +156,7 @@ struct PipeLane {
     void mend(FamilyMemory& memory) {
         {
             const GuardedChange change(guard);
-            const Bells rung(*this, memory, true);
+            const Bells rung(*this, memory, Reach::possible);
         }
         wake_all();
     }
@@ -182,16 +183,22 @@ struct PipeLane {
         return memory.block(place.load()).content<PipeBell>();
     }
 
+    enum class Reach { none, all, possible };  ///< Which bells: those that can be reached, or all.
+
     /// The ways to the bells of a lane, found before it is changed: who cannot reach one changes
     /// nothing, instead of leaving somebody asleep. After the change, and still under the guard, they
     /// are rung or cleared.
     class Bells {
       public:
-        /// None unless `wanted`.
-        Bells(const PipeLane& lane, FamilyMemory& memory, bool wanted) : lane_{lane} {
-            for (const SharedWord* place = &lane.bells; wanted && place->load() != 0;
-                 place = &bell_at(memory, *place).next)
-                ways_.emplace_back(bell_at(memory, *place).place());
+        Bells(const PipeLane& lane, FamilyMemory& memory, Reach reach) : lane_{lane} {
+            for (const SharedWord* place = &lane.bells; reach != Reach::none && place->load() != 0;
+                 place = &bell_at(memory, *place).next) {
+                try {
+                    ways_.emplace_back(bell_at(memory, *place).place());
+                } catch (...) {  // To end and to mend goes before: one may be woken too late.
+                    if (reach == Reach::all) throw;
+                }
+            }
         }
         Bells(const Bells&) = delete;
         Bells& operator=(const Bells&) = delete;

@@ -151,10 +151,10 @@ inline bool await_orphan(FamilyMemory& memory, std::uint64_t slot, std::uint64_t
     SharedWord& parent = memory.header().parents[slot];
     const std::uint64_t known = parent.load();
     if (known == 0 || known == os::fork_generation() || os::process_lives(known)) return false;
-    parent.store(0);
     for (const Deadline limit = deadline_after(patience);
          os::process_lives(number) && !expired(limit);)
         std::this_thread::sleep_for(pause);
+    parent.store(0);
     return true;
 }
 

@@ -68,12 +68,14 @@ class FamilyBell {
                 return;
             }
             opened_ = Fd{open_at(place)};
-            if (!opened_ && errno != ENOENT && errno != ESRCH && errno != ENXIO)
-                throw_errno("the bell of a connection's other end");
+            if (!opened_) {
+                const int error = errno;  // Of a process that has ended it may be any.
+                if (error == ENOENT || error == ENXIO || !process_lives(place.process)) return;
+                throw_error(error, "the bell of a connection's other end");
+            }
             // Ids and descriptors are used again: by now another program's pipe may be there.
             struct ::stat status {};
-            if (opened_ && MUSTER_SYSCALL(fstat)(opened_.get(), &status) == 0 &&
-                S_ISFIFO(status.st_mode) &&
+            if (MUSTER_SYSCALL(fstat)(opened_.get(), &status) == 0 && S_ISFIFO(status.st_mode) &&
                 static_cast<std::uint64_t>(status.st_dev) == place.device &&
                 static_cast<std::uint64_t>(status.st_ino) == place.inode)
                 fd_ = opened_.get();
