@@ -22,7 +22,7 @@ namespace muster::detail {
 /// What the copies of a `Listener` share.
 class ListenerState {
   public:
-    explicit ListenerState(os::LocalAddress address)
+    explicit ListenerState(const os::LocalAddress& address)
         : ListenerState(address, os::listen_at(address)) {}
 
     std::optional<multiprocessing::Connection> accept(const Deadline& deadline) {
