@@ -96,6 +96,18 @@ TEST_CASE("arguments and results of any size arrive as they were") {
     }
 }
 
+TEST_CASE("what follows a large argument arrives as well") {
+    ProcessPoolExecutor pool(1);
+    const auto sum = [](const Bytes& bytes, std::size_t number, const std::string& text) {
+        return bytes.size() + number + text.size();
+    };
+    for (std::size_t size = 400; size < 80'000; size += size / 3) {
+        CAPTURE(size);
+        CHECK(pool.submit(sum, Bytes(size), std::size_t{7}, std::string(20, 'x')).result() ==
+              size + 27);
+    }
+}
+
 TEST_CASE("results that fill the ring many times over arrive, also when nobody waits for them") {
     ProcessPoolExecutor pool(2);
     std::vector<Future<Bytes>> futures;

@@ -96,7 +96,7 @@ inline EncodedCall finish_call(RecordBuffer& buffer, PoolMemory& memory, ModuleT
     const auto [offset, bytes] = buffer.take();
     Record* const record = new (memory.place(offset)) Record;
     record->function = function;
-    record->size = bytes - sizeof(Record);
+    record->size = buffer.size - sizeof(Record);  // Its block has more room.
     record->takes_stop = takes_stop ? 1 : 0;
     return {offset, bytes, std::move(buffer.kept)};
 }
