@@ -32,7 +32,8 @@ constexpr std::uint64_t start_time_in(std::string_view stat) noexcept {
     return ticks;
 }
 
-/// A number for this process: its id, and when it started, for ids are used again.
+/// A number for this process: its id, and when it started, for ids are used again. Where the system
+/// does not tell that, or has no descriptor for it at this moment, the id alone.
 ///
 /// Uses only what a child may call after a fork.
 inline std::uint64_t process_number() noexcept {
@@ -40,7 +41,8 @@ inline std::uint64_t process_number() noexcept {
     std::size_t size = 0;
     const int fd = MUSTER_SYSCALL(open)("/proc/self/stat", O_RDONLY | O_CLOEXEC);
     if (fd != -1) {
-        const auto result = MUSTER_SYSCALL(read)(fd, text, sizeof text);
+        const auto result =
+            retry_interrupted([&] { return MUSTER_SYSCALL(read)(fd, text, sizeof text); });
         if (result > 0) size = static_cast<std::size_t>(result);
         MUSTER_SYSCALL(close)(fd);
     }
@@ -60,16 +62,21 @@ inline bool process_lives(std::uint64_t number) noexcept {
     char text[1024];
     (void)std::snprintf(path, sizeof path, "/proc/%d/stat", static_cast<int>(id));
     const int fd = MUSTER_SYSCALL(open)(path, O_RDONLY | O_CLOEXEC);
-    // Without /proc, what can be told is whether there is a process of that id.
-    if (fd == -1) return MUSTER_SYSCALL(kill)(id, 0) == 0 || errno != ESRCH;
-    const auto size = MUSTER_SYSCALL(read)(fd, text, sizeof text);
+    // Without /proc, or a descriptor or memory for it, what can be told is whether there is a process
+    // of that id. To be taken for dead costs a process what it has, so nothing else will do.
+    const auto exists = [id] { return MUSTER_SYSCALL(kill)(id, 0) == 0 || errno != ESRCH; };
+    if (fd == -1) return exists();
+    const auto size =
+        retry_interrupted([&] { return MUSTER_SYSCALL(read)(fd, text, sizeof text); });
+    const bool ended = size == 0 || (size == -1 && errno == ESRCH);  // Since it was opened.
     MUSTER_SYSCALL(close)(fd);
-    if (size <= 0) return false;  // It has ended since.
+    if (ended) return false;
+    if (size == -1) return exists();
     const std::string_view stat(text, static_cast<std::size_t>(size));
     const std::size_t name_end = stat.rfind(')');
     const char state = name_end + 2 < stat.size() ? stat[name_end + 2] : 'X';
-    return state != 'Z' && state != 'X' &&
-           (static_cast<std::uint64_t>(id) << 40 ^ start_time_in(stat)) == number;
+    const std::uint64_t start = number ^ static_cast<std::uint64_t>(id) << 40;
+    return state != 'Z' && state != 'X' && (start == 0 || start == start_time_in(stat));
 }
 
 /// Notices forks of this process.
