@@ -253,12 +253,15 @@ class Child : public std::enable_shared_from_this<Child>, private Mortal {
 
     [[noreturn]] void throw_missing_guard() const {
         // Without a signal its main has ended, or another program's. (Where nobody is told how
-        // children end that is the likeliest.)
-        if (!status_.signal) throw EntryGuardError(missing_guard(os::own_executable()));
+        // children end that is the likeliest.) But what is a copy has been past its guard.
+        if (!status_.signal && options_.start_method == StartMethod::spawn)
+            throw EntryGuardError(missing_guard(os::own_executable()));
+        const std::optional<int> code =
+            status_.signal ? std::optional<int>(-*status_.signal) : status_.exit_code;
         throw WorkerCrashed("muster: process '" + name() + "' (pid " + std::to_string(pid()) +
                                 ") " + describe_end(status_) +
                                 " before it reached muster::entry_guard()",
-                            pid(), -*status_.signal, *status_.signal);
+                            pid(), code, status_.signal);
     }
 
     /// Ends what could not be started. It may be tried again.

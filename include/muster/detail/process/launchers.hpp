@@ -121,17 +121,18 @@ class ForkServerLauncher final : public ForkLauncher {
                                 memory.get()});
         theirs = {};
         const int raw = control.get();
+        const auto pid = static_cast<int>(process.pid());
         server_ = std::make_shared<os::ForkClient>(std::move(control), std::move(process));
         try {
-            expect_ready(raw);
+            expect_ready(raw, pid);
         } catch (...) {
             server_.reset();
             throw;
         }
     }
 
-    /// **Throws**: `EntryGuardError`.
-    void expect_ready(int control) const {
+    /// **Throws**: `EntryGuardError`; `WorkerCrashed` if a signal has ended it.
+    void expect_ready(int control, int pid) const {
         os::Watch watch;
         watch.add(control);
         const Deadline limit = deadline_after(start_timeout_);
@@ -142,7 +143,10 @@ class ForkServerLauncher final : public ForkLauncher {
             !os::receive_packet(control, std::as_writable_bytes(std::span(&packet, 1)))) {
             const auto end = server_->server_end();
             if (end && end->signal)
-                throw std::runtime_error("the process to be copied " + describe_end(*end));
+                throw WorkerCrashed("muster: the process to be copied (pid " + std::to_string(pid) +
+                                        ") " + describe_end(*end) +
+                                        " before it reached muster::entry_guard()",
+                                    pid, -*end->signal, *end->signal);
         }
         if (packet.kind == Packet::Kind::other_build) throw EntryGuardError(other_build(program()));
         if (packet.kind != Packet::Kind::ready) throw EntryGuardError(missing_guard(program()));
