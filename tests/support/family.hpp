@@ -49,6 +49,8 @@ class Copy {
     }
     ~Copy() { (void)kill(); }
 
+    [[nodiscard]] ::pid_t pid() const { return pid_; }
+
     /// How it ended: its exit code, or minus the signal.
     int join() {
         int status = 0;

@@ -46,8 +46,15 @@ class RobustMutex {
     /// Blocks: until it is free, at most until the deadline.
     /// Throws: `std::system_error`.
     Locked lock(const Deadline& deadline = std::nullopt) {
-        if (!deadline) return result(::pthread_mutex_lock(&mutex_));
-        return expired(deadline) ? try_lock() : result(lock_until(*deadline));
+        // Who is killed just after it was woken, while a third one locks the mutex in passing, takes
+        // the note along that others sleep, and nobody would wake them. So nobody sleeps for long.
+        constexpr Clock::duration longest = std::chrono::seconds(1);
+        for (Clock::duration nap = longest / 50;; nap = std::min(2 * nap, longest)) {
+            const int error = ::pthread_mutex_trylock(&mutex_);
+            if (error != EBUSY || expired(deadline)) return result(error);
+            const int waited = lock_until(*earlier(Clock::now() + nap, deadline));
+            if (waited != ETIMEDOUT) return result(waited);
+        }
     }
     Locked try_lock() { return result(::pthread_mutex_trylock(&mutex_)); }
 
