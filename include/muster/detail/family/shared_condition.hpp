@@ -77,8 +77,9 @@ struct SharedCondition {
                 first = &content_of(memory, head.load());
                 unlink(change, memory, *first);
                 change.commit();
+                first->turn.fetch_add(1);
             }
-            wake(*first);  // Its block is a waiter's or nobody's: to touch it does no harm.
+            wake(*first);
         }
     }
 
@@ -86,9 +87,14 @@ struct SharedCondition {
     void bury(FamilyMemory& memory, ArenaOffset own) {
         { const GuardedChange carried_out(guard); }
         for_each_block(memory, [&](Block& block) {
-            if (block.block_kind() == BlockKind::waiter && block.owner.load() != 0 &&
-                block.content<WaiterContent>().condition.load() == own)
-                wake(block.content<WaiterContent>());
+            if (block.block_kind() != BlockKind::waiter) return;
+            auto& content = block.content<WaiterContent>();
+            {
+                const GuardedChange held(guard);
+                if (block.owner.load() == 0 || content.condition.load() != own) return;
+                content.turn.fetch_add(1);
+            }
+            wake(content);
         });
     }
 
@@ -123,8 +129,9 @@ struct SharedCondition {
         change.set(content.linked, 0);
     }
 
-    static void wake(WaiterContent& content) noexcept {
-        content.turn.fetch_add(1);
+    /// Wakes a waiter whose turn was changed under the guard, without which it does not go: now its
+    /// block may be anybody's, so nothing is written to it. Who sleeps there wakes for nothing.
+    static void wake(const WaiterContent& content) noexcept {
         os::wake_all(content.turn, os::Sharing::processes);
     }
 };
