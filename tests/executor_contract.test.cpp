@@ -100,6 +100,7 @@ TEST_CASE_TEMPLATE("a string literal arrives as a std::string", E, EVERY_EXECUTO
     E pool;
 
     CHECK(pool.submit([](std::string s) { return s + "!"; }, "hi").result() == "hi!");
+    CHECK(pool.submit([](auto s) { return s + "!"; }, "hi").result() == "hi!");
     CHECK(pool.submit([](auto s) { return std::is_same_v<decltype(s), std::string>; }, "hi")
               .result());
     CHECK(pool.submit([](auto s) { return std::is_same_v<decltype(s), std::u16string>; }, u"hi")

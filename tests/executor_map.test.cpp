@@ -159,6 +159,14 @@ TEST_CASE_TEMPLATE("map without buffersize bounds what it takes ahead by the wor
 
     CHECK(input.pulled >= 1);
     CHECK(input.pulled <= 100 * static_cast<int>(pool.max_workers()));
+
+    Counting measured;  // Tasks of several elements take no more ahead than was asked for before.
+    int given = 0;
+    for (const int result : pool.map(twice, measured)) {
+        CHECK(result == 2 * given);
+        CHECK(measured.pulled <= 2 * ++given + 100 * static_cast<int>(pool.max_workers()));
+        if (given == 1'000) break;
+    }
 }
 
 TEST_CASE_TEMPLATE("map refuses a buffersize of 0", E, EVERY_EXECUTOR) {

@@ -12,10 +12,13 @@
 #include <utility>
 #include <vector>
 
+#include "support/counting.hpp"
+
 namespace executor_map_input_test {
 
 using muster::InlineExecutor;
 using muster::ThreadPoolExecutor;
+using muster::test::Counting;
 
 /// Numbers whose owner is gone when nobody else can use them either.
 class Owner {
@@ -102,6 +105,32 @@ TEST_CASE_TEMPLATE("what map took before its input was shut down has results", E
     };
     CHECK_THROWS_AS(go_on(), muster::ShutdownError);
     CHECK(next == 4);
+}
+
+TEST_CASE_TEMPLATE("a range is asked for no more than those before it have", E, InlineExecutor,
+                   ThreadPoolExecutor) {
+    E executor;
+    Counting endless;
+    int sum = 0;
+    const auto add = [](int x, int y) { return x + y; };
+    for (const int result : executor.map(add, std::vector{1, 2, 3}, endless)) sum += result;
+    CHECK(sum == 9);
+    CHECK(endless.pulled == 3);
+}
+
+TEST_CASE_TEMPLATE("map takes what can only be moved out of a range that it keeps", E,
+                   InlineExecutor, ThreadPoolExecutor) {
+    E executor;
+    std::vector<std::unique_ptr<int>> pointers;
+    for (int i = 1; i <= 3; ++i) pointers.push_back(std::make_unique<int>(i));
+    const auto value = [](std::unique_ptr<int> pointer) { return *pointer; };
+    int sum = 0;
+    for (const int result : executor.map(value, std::move(pointers))) sum += result;
+    CHECK(sum == 6);
+
+    const auto twice = [](int x) { return std::make_unique<int>(2 * x); };
+    for (const int result : executor.map(value, executor.map(twice, std::vector{5}))) sum += result;
+    CHECK(sum == 16);
 }
 
 }  // namespace executor_map_input_test

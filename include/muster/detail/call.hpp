@@ -85,13 +85,17 @@ struct CallPlan {
 
 /// Whether to keep literals as strings (the rule) or as the pointers some functions insist on.
 template <typename F, typename... Args>
-inline constexpr bool keeps_strings = CallPlan<std::decay_t<F>, Kept<Args>...>::possible ||
-                                      !CallPlan<std::decay_t<F>, std::decay_t<Args>...>::possible;
-
+consteval bool keeps_strings() {
+    // A generic callable is compiled for what it is asked about: not for pointers without need.
+    if constexpr (CallPlan<std::decay_t<F>, Kept<Args>...>::possible)
+        return true;
+    else
+        return !CallPlan<std::decay_t<F>, std::decay_t<Args>...>::possible;
+}
 template <typename F, typename... Args>
-using PlanFor =
-    std::conditional_t<keeps_strings<F, Args...>, CallPlan<std::decay_t<F>, Kept<Args>...>,
-                       CallPlan<std::decay_t<F>, std::decay_t<Args>...>>;
+using PlanFor = std::conditional_t<detail::keeps_strings<F, Args...>(),
+                                   CallPlan<std::decay_t<F>, Kept<Args>...>,
+                                   CallPlan<std::decay_t<F>, std::decay_t<Args>...>>;
 
 /// What `fn(args...)` gives, as a future holds it.
 template <typename F, typename... Args>

@@ -40,13 +40,33 @@ class ZipSource {
     template <std::size_t... i>
     std::optional<Element> next(std::index_sequence<i...>) {
         if (ended_) return std::nullopt;
-        if (!iterators_)
-            iterators_.emplace(std::ranges::begin(std::get<i>(ranges_))...);
-        else
-            (++std::get<i>(*iterators_), ...);
-        ended_ = ((std::get<i>(*iterators_) == std::ranges::end(std::get<i>(ranges_))) || ...);
+        const bool begun = iterators_.has_value();
+        if (!begun) iterators_.emplace(std::ranges::begin(std::get<i>(ranges_))...);
+        // One after the other: none is asked for more once a range before it has ended.
+        ended_ = !(step<i>(begun) && ...);
         if (ended_) return std::nullopt;
-        return std::optional<Element>(std::in_place, *std::get<i>(*iterators_)...);
+        return std::optional<Element>(std::in_place, take<i>()...);
+    }
+
+    /// Goes to the range's next element; false when there is none.
+    template <std::size_t i>
+    bool step(bool begun) {
+        auto& place = std::get<i>(*iterators_);
+        if (begun) ++place;
+        return place != std::ranges::end(std::get<i>(ranges_));
+    }
+
+    /// A copy of the element; what only moves leaves a range that is kept here.
+    template <std::size_t i>
+    decltype(auto) take() {
+        using Range = std::tuple_element_t<i, std::tuple<Ranges...>>;
+        using Reference = std::ranges::range_reference_t<Range>;
+        auto& place = std::get<i>(*iterators_);
+        if constexpr (std::is_lvalue_reference_v<Range> ||
+                      std::is_constructible_v<std::ranges::range_value_t<Range>, Reference>)
+            return *place;
+        else
+            return std::ranges::iter_move(place);
     }
 
     std::tuple<Ranges...> ranges_;  // References to lvalues.
@@ -185,7 +205,7 @@ template <typename R>
 class ChunkRun : public MapRun<R> {
   public:
     ChunkRun(const MapOptions& options, std::size_t workers)
-        : MapRun<R>(options), measured_{options.chunksize == 0} {
+        : MapRun<R>(options), measured_{options.chunksize == 0}, first_workers_{workers} {
         this->batch_ = std::max<std::size_t>(options.chunksize, 1);
         if (!options.buffersize) return;
         this->batch_ = std::min(this->batch_, *options.buffersize);
@@ -210,6 +230,7 @@ class ChunkRun : public MapRun<R> {
     }
     Stored<R> pop_front() override {
         ElementOutcome<R>& outcome = front_.elements[place_++];
+        ++taken_;
         if (outcome.error) std::rethrow_exception(outcome.error);
         return std::move(*outcome.value);
     }
@@ -226,14 +247,19 @@ class ChunkRun : public MapRun<R> {
         const auto each = std::max<Clock::duration>(front_.taken / count, 1ns);
         // Doubles at most, so that one quick element does not make a chunk of slow ones.
         const auto wanted = static_cast<std::size_t>(Clock::duration(200us) / each);
-        this->batch_ = std::clamp<std::size_t>(wanted, 1, std::min(largest_, 2 * this->batch_));
+        // What is ahead stays below what was asked for so far, or four elements a worker.
+        const std::size_t earned = taken_ / (4 * first_workers_);
+        const std::size_t most = std::min({largest_, 2 * this->batch_, earned});
+        this->batch_ = std::clamp<std::size_t>(wanted, 1, std::max<std::size_t>(most, 1));
     }
 
     const bool measured_;
+    const std::size_t first_workers_;  ///< At the beginning; the executor may be gone by now.
     std::size_t largest_ = 1024;
     std::deque<Future<ChunkOutcome<R>>> futures_;
     ChunkOutcome<R> front_;
     std::size_t place_ = 0;
+    std::size_t taken_ = 0;  ///< Elements that the consumer asked for so far.
 };
 
 /// Where the elements come from, and what becomes of them. A base before the others, so that it
