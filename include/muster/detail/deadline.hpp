@@ -20,14 +20,19 @@ using FloatingSeconds = std::chrono::duration<double>;
 /// From here on a time is too long to be represented everywhere, and no limit: a century.
 inline constexpr FloatingSeconds endless{100.0 * 365 * 24 * 60 * 60};
 
-/// The moment `timeout` from now. A time too long to be represented is no limit; one that is not a
-/// number is none at all.
+/// The moment `timeout` after `from`. A time too long to be represented is no limit; one that is not
+/// a number is none at all.
+template <typename Rep, typename Period>
+Deadline later_by(Clock::time_point from, std::chrono::duration<Rep, Period> timeout) {
+    if (FloatingSeconds(timeout) >= endless) return std::nullopt;
+    if (!(timeout > timeout.zero())) return from;
+    return from + std::chrono::ceil<Clock::duration>(timeout);
+}
+
+/// The same from now on.
 template <typename Rep, typename Period>
 Deadline deadline_after(std::chrono::duration<Rep, Period> timeout) {
-    if (FloatingSeconds(timeout) >= endless) return std::nullopt;
-    const Clock::time_point now = Clock::now();
-    if (!(timeout > timeout.zero())) return now;
-    return now + std::chrono::ceil<Clock::duration>(timeout);
+    return later_by(Clock::now(), timeout);
 }
 
 /// The same for a timeout that may be left out, and is no limit then.

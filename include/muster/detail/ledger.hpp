@@ -27,11 +27,14 @@ struct alignas(64) LedgerCell {
 
     template <typename T>
     void add(std::atomic<T>& counter, T amount) noexcept {
-        if (shared)
+        if (shared) {
             counter.fetch_add(amount, std::memory_order_relaxed);
-        else
-            counter.store(counter.load(std::memory_order_relaxed) + amount,
-                          std::memory_order_relaxed);
+        } else {
+            // Wraps, as fetch_add does: a worker process may claim any times.
+            const auto sum = static_cast<std::uint64_t>(counter.load(std::memory_order_relaxed)) +
+                             static_cast<std::uint64_t>(amount);
+            counter.store(static_cast<T>(sum), std::memory_order_relaxed);
+        }
     }
 
     /// Release: whoever sees the count sees what the task did.

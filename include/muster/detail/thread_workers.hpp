@@ -12,6 +12,7 @@
 #include <utility>
 
 #include <muster/detail/ledger.hpp>
+#include <muster/detail/start_thread.hpp>
 #include <muster/detail/thread_worker.hpp>
 
 namespace muster::detail {
@@ -70,7 +71,7 @@ class alignas(64) ThreadWorkers {
         worker.ended.store(false, std::memory_order_relaxed);
         live_.fetch_add(1, std::memory_order_seq_cst);
         try {
-            worker.thread = std::thread([serve, &worker] {
+            worker.thread = start_thread([serve, &worker] {
                 if (worker.previous.joinable()) worker.previous.join();
                 serve(worker);
             });

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace muster::detail {
 
@@ -15,15 +16,20 @@ inline bool is_word_character(char c) noexcept {
 
 /// Replaces `from`, but not where it is the end of a longer word.
 inline void replace_all(std::string& text, std::string_view from, std::string_view to) {
+    std::string replaced;  // Not in place: a name from another process may be long.
+    std::size_t kept = 0;
     std::size_t at = 0;
     while ((at = text.find(from, at)) != std::string::npos) {
         if (at > 0 && is_word_character(text[at - 1]) && is_word_character(from.front())) {
             ++at;
         } else {
-            text.replace(at, from.size(), to);
-            at += to.size();
+            replaced.append(text, kept, at - kept).append(to);
+            at += from.size();
+            kept = at;
         }
     }
+    replaced.append(text, kept);
+    text = std::move(replaced);
 }
 
 /// Erases each `opening...>` up to the bracket that closes it: a default template argument.

@@ -8,13 +8,13 @@
 #include <new>
 #include <span>
 #include <string>
-#include <thread>
 
 #include <muster/detail/error_handler.hpp>
 #include <muster/detail/os.hpp>
 #include <muster/detail/process/protocol.hpp>
 #include <muster/detail/process/remote_call.hpp>
 #include <muster/detail/process/worker_link.hpp>
+#include <muster/detail/start_thread.hpp>
 
 namespace muster::detail {
 
@@ -30,7 +30,7 @@ class ChildMain {
     /// Makes the call. The exit code for its outcome.
     int run() noexcept {
         try {
-            std::thread([this] { watch_parent(); }).detach();
+            start_thread([this] { watch_parent(); }).detach();
             call(*reinterpret_cast<const Record*>(pool_memory_.data() + link_.page->call));
             return EXIT_SUCCESS;
         } catch (...) {

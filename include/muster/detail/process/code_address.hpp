@@ -6,6 +6,7 @@
 #include <cstring>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <muster/detail/os.hpp>
@@ -93,8 +94,11 @@ class ModuleResolver {
     const void* decode(std::uint64_t code) {
         const std::uint64_t index = code >> module_shift;
         const std::uint64_t offset = code & ((std::uint64_t{1} << module_shift) - 1);
-        if (index >= modules_.size()) modules_.resize(index + 1);
-        if (!modules_[index]) modules_[index] = find(index);
+        if (index >= modules_.size() || !modules_[index]) {
+            os::ModuleRef found = find(index);  // First: there may be no such module.
+            if (index >= modules_.size()) modules_.resize(index + 1);
+            modules_[index] = std::move(found);
+        }
         return reinterpret_cast<const void*>(modules_[index]->base + offset);
     }
 

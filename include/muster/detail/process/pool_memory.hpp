@@ -25,6 +25,14 @@ inline std::size_t reserved_bytes() noexcept {
     return std::clamp(16 * std::bit_ceil(os::physical_memory()), least, most);
 }
 
+/// The same for each of so many workers: all of them leave most addresses of their parent's, which
+/// are 2^47 bytes, to the program.
+inline std::size_t reserved_bytes(std::size_t workers) noexcept {
+    constexpr std::size_t least = std::size_t{1} << 30;
+    constexpr std::size_t all = std::size_t{1} << 45;
+    return std::min(reserved_bytes(), std::max(least, std::bit_floor(all / workers)));
+}
+
 /// The pool's memory, as the parent sees it: blocks of powers of two, recycled while their pages
 /// are warm. What is free and who owns what is known in the parent's own memory only.
 ///

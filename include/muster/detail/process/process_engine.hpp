@@ -14,6 +14,7 @@
 
 #include <muster/detail/exit_drain.hpp>
 #include <muster/detail/process/process_manager.hpp>
+#include <muster/detail/start_thread.hpp>
 #include <muster/process_pool_options.hpp>
 
 namespace muster::detail {
@@ -164,7 +165,7 @@ class ProcessEngine : public ProcessManager {
         if (!launcher_) launcher_ = make_launcher(options_);  // It was made before the guard.
         retain();
         try {
-            manager_ = std::thread([this] {
+            manager_ = start_thread([this] {
                 manage();
                 release();
             });

@@ -161,8 +161,8 @@ class ProcessManager : public ProcessCore {
                 if (dispatcher_.live() >= wanted_workers()) return true;
             }
             try {
-                auto worker =
-                    std::make_unique<WorkerHandle>(memory_, bell_, leader_bell_, *launcher_);
+                auto worker = std::make_unique<WorkerHandle>(memory_, bell_, leader_bell_,
+                                                             *launcher_, max_workers());
                 worker->start_limit = deadline_after(options_.start_timeout);
                 worker->most_tasks = most_tasks_;
                 adopt(std::move(worker));
@@ -325,6 +325,9 @@ class ProcessManager : public ProcessCore {
                         "muster: the process pool is broken: its initializer threw: " + text));
                 });
                 break;
+            case Packet::Kind::cannot_serve:
+                worker.failure = text;
+                break;
             default:
                 break;
         }
@@ -332,12 +335,9 @@ class ProcessManager : public ProcessCore {
 
     /// A worker has not reached its guard in time. If others have, the system is slow, or this one.
     void end_late(WorkerHandle& worker) {
-        if (!guard_seen_) {
-            worker.kill();
-            return guard_missed();
-        }
-        worker.start_limit.reset();
-        worker.kill();  // Its death counts as a failed start.
+        worker.kill();
+        if (!guard_seen_) return guard_missed();
+        worker.start_limit.reset();  // Its death counts as a failed start.
     }
 
     void guard_missed() {

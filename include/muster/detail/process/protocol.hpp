@@ -29,6 +29,7 @@
 /// A worker owns no lock and shares no queue with other workers, so its death at any instruction
 /// leaves nothing locked. The claim word says which task it took along: the one that is begun and
 /// whose result is not published.
+// Models of the protocol stand in tests/models/claims.pml and results.pml.
 namespace muster::detail {
 
 /// Bytes from the start of a memory.
@@ -143,6 +144,9 @@ struct ResultHeader {
     std::uint32_t size = 0;  ///< Bytes that follow.
     std::int64_t began_ns = 0;
     std::int64_t ended_ns = 0;
+
+    /// Whether these can be times of a task.
+    [[nodiscard]] bool timely() const noexcept { return 0 <= began_ns && began_ns <= ended_ns; }
 };
 
 /// Follows the header of a large result.
@@ -173,6 +177,7 @@ struct Packet {
         unguarded,           ///< worker: used a pool before the guard
         other_build,         ///< worker: its program is not the parent's
         initializer_failed,  ///< worker: text says what it threw
+        cannot_serve,        ///< worker: text says what it cannot have
         stop                 ///< parent: ask the task `id` to stop
     };
     Kind kind = Kind::ready;

@@ -39,10 +39,10 @@ struct WorkerHandle {
     /// | leaving  | no         | no                 | ended: it was told to go, or is killed    |
     enum class Life { starting, ready, retiring, leaving, ended };
 
-    /// Starts the process. **Throws** what the launcher throws.
+    /// Starts the process, one of so many. **Throws** what the launcher throws.
     WorkerHandle(PoolMemory& pool, const os::Bell& bell, const os::Bell& leader_bell,
-                 Launcher& launcher)
-        : worker_bytes_{reserved_bytes()},
+                 Launcher& launcher, std::size_t workers)
+        : worker_bytes_{reserved_bytes(workers)},
           ring_block_{pool, sizeof(TaskRing)},
           ring_{*new(pool.place(ring_block_.offset())) TaskRing} {
         const os::Fd memory = os::anonymous_memory("muster-worker", worker_bytes_);
@@ -200,10 +200,11 @@ struct WorkerHandle {
 
     // --- time limits
 
-    /// When the task it runs began. Requires: it has begun one.
+    /// When the task it runs began; never later than now. Requires: it has begun one.
     [[nodiscard]] Clock::time_point began() const noexcept {
-        return Clock::time_point(std::chrono::duration_cast<Clock::duration>(
+        const Clock::time_point said(std::chrono::duration_cast<Clock::duration>(
             std::chrono::nanoseconds(page().begun_ns.load(std::memory_order_acquire))));
+        return std::clamp(said, Clock::time_point(), Clock::now());
     }
 
     /// Whether it runs a task that began before `when`.
@@ -248,7 +249,8 @@ struct WorkerHandle {
     /// **Throws**: `CorruptWorker`.
     std::optional<ReceivedResult> next_result() {
         const std::uint64_t published = page().published.load(std::memory_order_acquire);
-        if (published - received_ > result_ring_bytes) throw CorruptWorker();
+        const std::uint64_t unread = published - received_;
+        if (unread > result_ring_bytes || unread < read_ - received_) throw CorruptWorker();
         while (read_ != published) {
             const std::size_t place = read_ % result_ring_bytes;
             const std::size_t to_end = result_ring_bytes - place;
@@ -262,7 +264,7 @@ struct WorkerHandle {
             std::memcpy(&result.header, ring() + place, sizeof result.header);
             const std::size_t whole =
                 align_up(sizeof(ResultHeader) + std::size_t{result.header.size}, 16);
-            if (whole > to_end) throw CorruptWorker();
+            if (whole > to_end || !result.header.timely()) throw CorruptWorker();
             skip(whole, left);
             if (result.header.kind == ResultHeader::Kind::padding) continue;
             result.bytes = {ring() + place + sizeof(ResultHeader), result.header.size};
@@ -302,7 +304,7 @@ struct WorkerHandle {
     bool isolated = false;    ///< It was left with the task that it runs alone, to be killed.
     bool has_worked = false;  ///< At least one result came from it.
     double task_ns = 0;       ///< How long its tasks take, the latest counting most.
-    std::string failure;      ///< Why it is being ended by us.
+    std::string failure;      ///< Why it ends, where that is known.
     /// What the task it runs gets, when it is to get something else than `WorkerCrashed`.
     std::exception_ptr verdict;
 
@@ -357,11 +359,6 @@ struct WorkerHandle {
             handle = std::exchange(slots_[number % ring_slots], {});
         }
         return false;
-    }
-
-    static Deadline later_by(Clock::time_point from, std::chrono::nanoseconds time) noexcept {
-        if (FloatingSeconds(time) >= endless) return std::nullopt;
-        return from + std::max(time, std::chrono::nanoseconds(0));
     }
 
     [[nodiscard]] const std::byte* ring() const noexcept {

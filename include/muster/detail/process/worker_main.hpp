@@ -10,11 +10,11 @@
 #include <cstring>
 #include <exception>
 #include <iostream>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include <muster/detail/error_handler.hpp>
@@ -25,6 +25,7 @@
 #include <muster/detail/process/remote_call.hpp>
 #include <muster/detail/process/result_writer.hpp>
 #include <muster/detail/process/worker_link.hpp>
+#include <muster/detail/start_thread.hpp>
 
 namespace muster::detail {
 
@@ -48,9 +49,23 @@ class WorkerMain {
           results_{page_, worker_memory_.data() + result_ring_offset, pool(), bell_, leader_bell_} {
     }
 
+    /// Hears requests to stop from now on, and ends this process with its parent.
+    void watch_parent() {
+        start_thread([this] {
+            Packet packet;
+            try {
+                while (os::receive_packet(link_.fd(Inherited::lifeline),
+                                          std::as_writable_bytes(std::span(&packet, 1)))) {
+                    if (packet.kind == Packet::Kind::stop) request_stop(packet.id);
+                }
+            } catch (...) {  // The lifeline is broken: the same as cut.
+            }
+            os::end_own_group();  // The parent is gone, however it ended.
+        }).detach();
+    }
+
     /// Serves. Returns when the parent says that no further task comes.
     void serve() {
-        watch_parent();
         initialize();
         send_to_parent(Packet::Kind::ready);
         for (std::uint64_t number = 0; wait_for(number); ++number)
@@ -164,19 +179,6 @@ class WorkerMain {
         stop_.reset();
     }
 
-    void watch_parent() {
-        std::thread([this] {
-            Packet packet;
-            try {
-                while (os::receive_packet(link_.fd(Inherited::lifeline),
-                                          std::as_writable_bytes(std::span(&packet, 1)))) {
-                    if (packet.kind == Packet::Kind::stop) request_stop(packet.id);
-                }
-            } catch (...) {  // The lifeline is broken: the same as cut.
-            }
-            os::end_own_group();  // The parent is gone, however it ended.
-        }).detach();
-    }
     void request_stop(std::uint64_t id) {
         std::optional<StopSource> source;
         {
@@ -223,6 +225,18 @@ inline void flush_streams() {
     (void)std::fflush(nullptr);
 }
 
+/// A worker that is ready to serve. Where the system refuses what it needs, the parent is told.
+inline WorkerMain& start_worker(const WorkerLink& link) {
+    try {
+        auto worker = std::make_unique<WorkerMain>(link);
+        worker->watch_parent();
+        return *worker.release();
+    } catch (const std::exception& error) {
+        send_to_parent(Packet::Kind::cannot_serve, error.what());
+        os::end_process(1);
+    }
+}
+
 /// Runs tasks until the parent has no more, or a Process's only call, and ends the process.
 [[noreturn]] inline void serve_tasks() {
     const WorkerLink& link = own_worker_link();
@@ -243,7 +257,7 @@ inline void flush_streams() {
     if (link.page->call != 0)
         code = (new ChildMain(link))->run();
     else
-        (new WorkerMain(link))->serve();
+        start_worker(link).serve();
     if (link.page->role == WorkerRole::worker) std::exit(code);
     flush_streams();
     os::end_process(code);

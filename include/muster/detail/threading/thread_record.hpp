@@ -16,6 +16,7 @@
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/error_handler.hpp>
 #include <muster/detail/os.hpp>
+#include <muster/detail/start_thread.hpp>
 #include <muster/errors.hpp>
 #include <muster/stop_token.hpp>
 
@@ -116,7 +117,7 @@ class ThreadRecord {
                                     "', which was started before; a thread runs once");
         const std::lock_guard held(self->thread_lock_);
         try {
-            self->thread_ = std::thread(&ThreadRecord::serve, self);
+            self->thread_ = start_thread(&ThreadRecord::serve, self);
         } catch (...) {
             self->advance(fresh);
             throw;
