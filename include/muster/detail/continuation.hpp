@@ -39,6 +39,7 @@ class Continuation {
 /// The continuations of one future, in eight bytes: added until it is closed, once.
 ///
 /// Adding is lock-free; a removal (a wait that timed out) locks the list with the lowest bit.
+// A model of the protocol stands in tests/models/future.pml.
 class ContinuationList {
   public:
     /// False when the list is closed: the future is done, and `added` is the caller's to run.

@@ -13,6 +13,7 @@ namespace muster::detail {
 /// Where threads sleep until a condition that others change may have become true.
 ///
 /// Thread safety: all members. Nobody is woken, and no system call made, while nobody waits.
+// A model of the protocol stands in tests/models/gate.pml.
 class Gate {
   public:
     /// Blocks until `ready()`. False when the deadline passed first.

@@ -17,6 +17,7 @@ namespace muster::detail {
 /// Thread safety: all members. The counts are seq_cst: who queues a task either sees the worker that
 /// searches or sleeps, or that worker, which looks once more after it stopped searching or lay down,
 /// sees the task.
+// A model of the protocol stands in tests/models/idle_workers.pml.
 class alignas(64) IdleWorkers {
   public:
     [[nodiscard]] bool any_searching() const noexcept {

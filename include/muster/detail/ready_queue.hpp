@@ -17,6 +17,7 @@ namespace muster::detail {
 ///
 /// Submitting is one compare-and-swap onto `inbox_`. Workers turn the inbox round under a lock that
 /// submitters never take.
+// A model of the protocol stands in tests/models/ready_queue.pml.
 class ReadyQueue {
   public:
     void push(Runnable& added) noexcept {

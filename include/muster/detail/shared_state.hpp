@@ -51,6 +51,7 @@ struct Overrun {
 /// What all futures share but the value: phase, waiting, continuations, reference count.
 ///
 /// Thread safety: all members may be called from any thread that holds a reference.
+// A model of the protocol stands in tests/models/future.pml.
 class StateBase {
   public:
     StateBase() noexcept = default;

@@ -30,6 +30,7 @@ using SharedWord = std::atomic<std::uint64_t>;
 ///     change.commit();                   // all or nothing; unlocks when it goes
 ///
 /// Nobody sleeps while holding it. Thread safety: all processes that map it.
+// A model of the protocol stands in tests/models/journal.pml.
 class Guard {
   public:
     /// Throws: `std::system_error`.

@@ -17,6 +17,7 @@ namespace muster::detail {
 /// at each `notify`, and nothing else. A sleeper that is killed after it was woken has taken that
 /// wake-up along: whoever sees to what the dead leave behind wakes all.
 /// Thread safety: all members.
+// A model of the protocol stands in tests/models/shared_gate.pml.
 class SharedGate {
   public:
     /// Blocks until `attempt()` succeeds, and returns true; false when the deadline passed first.

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include <muster/detail/deadline.hpp>
+#include <muster/detail/posix/syscall.hpp>
 
 /// Sleeping on a 32-bit word. `std::atomic::wait` is not used: it has no time limit, does not work
 /// between processes, and libstdc++'s timed waits poll with sleeps of up to 64 ms.
@@ -46,8 +47,9 @@ inline Awake sleep_counted(const std::atomic<std::uint32_t>& word, std::uint32_t
     }
     const int operation =
         FUTEX_WAIT_BITSET | (sharing == Sharing::threads ? FUTEX_PRIVATE_FLAG : 0);
-    const long result = ::syscall(SYS_futex, &word, operation, expected,
-                                  deadline ? &until : nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
+    const long result =
+        MUSTER_SYSCALL(syscall)(SYS_futex, &word, operation, expected, deadline ? &until : nullptr,
+                                nullptr, FUTEX_BITSET_MATCH_ANY);
     if (result == 0) return Awake::woken;
     return errno == ETIMEDOUT ? Awake::too_late : Awake::for_none;
 }
@@ -62,7 +64,8 @@ inline bool sleep_on(const std::atomic<std::uint32_t>& word, std::uint32_t expec
 /// Returns how many it woke.
 inline int wake(const std::atomic<std::uint32_t>& word, int count, Sharing sharing) noexcept {
     const int operation = FUTEX_WAKE | (sharing == Sharing::threads ? FUTEX_PRIVATE_FLAG : 0);
-    const long woken = ::syscall(SYS_futex, &word, operation, count, nullptr, nullptr, 0);
+    const long woken =
+        MUSTER_SYSCALL(syscall)(SYS_futex, &word, operation, count, nullptr, nullptr, 0);
     return woken > 0 ? static_cast<int>(woken) : 0;
 }
 

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// headers: detail/gate.hpp detail/admission.hpp
+// mutants: COUNT_AFTER_LOOK TURN_AFTER_LOOK WAKE_BEFORE_TURN RELAXED_COUNT RELAXED_CHANGE
+//
+// Gate::wait() and Gate::notify(), used as Admission does: who looks takes a place if there is one.
+//
+// Proved: no waiter without a deadline sleeps for good while there is a place for it, and no place
+// is taken twice or lost, for two waiters without and one with a deadline, and three who leave.
+// A relaxed operation takes effect after the next load of another word: what a store buffer does.
+
+#define waiters_max 3
+#define limited 2  // The waiter that has a deadline.
+#define places 3
+
+byte turns, waiters;
+byte room, taken;
+bool asleep[waiters_max];  // In the system's queue of those who sleep on turns_.
+
+inline look(found) {  // ready(), here Admission::try_enter().
+    d_step {
+        found = room > 0;
+        if
+        :: found -> room--; taken++
+        :: else
+        fi
+    }
+}
+
+active [waiters_max] proctype Waiter() {
+    byte seen;
+    bool ready;
+    look(ready)
+    if
+    :: ready -> goto done
+    :: else
+    fi
+#if !defined(MUTANT_COUNT_AFTER_LOOK) && !defined(MUTANT_RELAXED_COUNT)
+    waiters++;  /*= waiters_.fetch_add(1, std::memory_order_seq_cst); */
+#endif
+#ifdef MUTANT_RELAXED_COUNT
+    bool counted;
+    counted = false;
+#endif
+    do
+    :: true ->
+#ifdef MUTANT_TURN_AFTER_LOOK
+        look(ready)
+        seen = turns;
+#else
+        seen = turns;  /*= const std::uint32_t seen = turns_.load(std::memory_order_acquire); is_ready = ready(); */
+        look(ready)
+#endif
+#ifdef MUTANT_RELAXED_COUNT
+        if
+        :: !counted -> waiters++; counted = true
+        :: else
+        fi
+#endif
+        if
+        :: ready -> break
+        :: else
+        fi;
+#ifdef MUTANT_COUNT_AFTER_LOOK
+        waiters++;
+#endif
+        // The system compares and begins the sleep in one step.
+        d_step { asleep[_pid] = turns == seen };  /*= if (is_ready || !os::sleep_on(turns_, seen, deadline)) break; */
+        if
+        :: !asleep[_pid]
+        :: d_step { _pid == limited && asleep[_pid] -> asleep[_pid] = false }; break
+        fi
+#ifdef MUTANT_COUNT_AFTER_LOOK
+        waiters--
+#endif
+    od;
+#ifndef MUTANT_COUNT_AFTER_LOOK
+    waiters--;  /*= waiters_.fetch_sub(1, std::memory_order_relaxed); return is_ready || ready(); */
+#endif
+    if
+    :: !ready -> look(ready)
+    :: else
+    fi;
+    assert(ready || _pid == limited);
+done: skip
+}
+
+inline wake_all() {
+    d_step { asleep[0] = false; asleep[1] = false; asleep[2] = false }
+}
+
+active [places] proctype Leaver() {
+    byte counted;
+#ifdef MUTANT_RELAXED_CHANGE
+    counted = waiters;
+    room++;
+#else
+    room++;  /*= room_.fetch_add(1, std::memory_order_seq_cst); gate_.notify(); */
+    counted = waiters;  /*= if (waiters_.load(std::memory_order_seq_cst) == 0) return; */
+#endif
+    if
+    :: counted != 0 ->
+#ifdef MUTANT_WAKE_BEFORE_TURN
+        wake_all()
+        turns++
+#else
+        turns++;  /*= turns_.fetch_add(1, std::memory_order_release); os::wake_all(turns_); */
+        wake_all()
+#endif
+    :: else
+    fi
+}
+
+active proctype Monitor() {
+end: do
+    :: timeout -> assert(room + taken == places && waiters == 0); break
+    od
+}
