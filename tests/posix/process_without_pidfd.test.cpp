@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,7 +43,8 @@ inline bool has_proc = true;
 inline ::DIR* opendir(const char* path) { return has_proc ? ::opendir(path) : nullptr; }
 
 template <typename... Arguments>
-long syscall(Arguments...) {
+long syscall(long number, Arguments... arguments) {
+    if (number == SYS_futex) return ::syscall(number, arguments...);
     errno = ENOSYS;
     return -1;
 }

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+#include "faulty_calls.hpp"
+
+#include <muster/src.hpp>
