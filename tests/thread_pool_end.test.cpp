@@ -4,21 +4,19 @@
 #include <muster/thread_pool_executor.hpp>
 
 #include <doctest/doctest.h>
-#include <sys/wait.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
-#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "support/event.hpp"
+#include "support/program.hpp"
 
 namespace thread_pool_end_test {
 
@@ -27,6 +25,7 @@ namespace {
 using muster::Future;
 using muster::ThreadPoolExecutor;
 using muster::test::Event;
+using muster::test::Program;
 using namespace std::chrono_literals;
 
 // Starts so many workers that they are all there, and idle.
@@ -167,22 +166,12 @@ TEST_CASE("a pool may be destroyed by the callback of a task that ran past its t
 
 namespace {
 
-struct Ended {
-    int exit_code;
-    std::string output;
-};
-
-Ended run(const std::string& program) {
-    // Programs that end by exit() leave threads behind; ThreadSanitizer is told that this is meant.
-    const std::string command = "TSAN_OPTIONS=\"$TSAN_OPTIONS report_thread_leaks=0\" '" +
-                                std::filesystem::read_symlink("/proc/self/exe").string() +
-                                "' --no-skip --quiet --test-case='program: " + program + "'";
-    std::FILE* const pipe = ::popen(command.c_str(), "r");
-    if (!pipe) throw std::runtime_error("cannot run " + command);
-    std::string output;
-    for (int c = std::fgetc(pipe); c != EOF; c = std::fgetc(pipe)) output += static_cast<char>(c);
-    const int status = ::pclose(pipe);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, output};
+// Programs that end by exit() leave threads behind; ThreadSanitizer is told that this is meant.
+Program run(const std::string& program) {
+    const char* const options = std::getenv("TSAN_OPTIONS");
+    const std::string without = " report_thread_leaks=0";
+    ::setenv("TSAN_OPTIONS", ((options ? options : "") + without).c_str(), 1);
+    return Program::test_case(program);
 }
 
 void say(const char* word) {
@@ -275,61 +264,31 @@ TEST_CASE("program: second pool" * doctest::skip()) {
     });
 }
 
-TEST_CASE("the tasks of a global pool run before what was alive at its first one is destroyed") {
-    const Ended ended = run("global");
-    CHECK(ended.output == "exit used used used destroyed.");
-    CHECK(ended.exit_code == 0);
-}
-
-TEST_CASE("the tasks of a function's static pool run before what was alive is destroyed") {
-    const Ended ended = run("static");
-    CHECK(ended.output == "exit used used used destroyed.");
-    CHECK(ended.exit_code == 0);
-}
-
-TEST_CASE("the tasks of a pool that is never destroyed run before the program ends") {
-    const Ended ended = run("leaked");
-    CHECK(ended.output == "exit used used used destroyed.");
-    CHECK(ended.exit_code == 0);
-}
-
-TEST_CASE("that another pool was used before makes no difference to it") {
-    const Ended ended = run("leaked later");
-    CHECK(ended.output == "exit used used used destroyed.");
-    CHECK(ended.exit_code == 0);
-}
-
-TEST_CASE("a pool that is gone has no part in the end of the program") {
-    const Ended ended = run("short-lived");
-    CHECK(ended.output == "exit used used used destroyed.");
-    CHECK(ended.exit_code == 0);
-}
-
-TEST_CASE("exit lets the tasks of local pools run") {
-    const Ended ended = run("local");
-    CHECK(ended.output == "exit used used used destroyed.");
-    CHECK(ended.exit_code == 7);
-}
-
-TEST_CASE("exit inside a task lets the others run") {
-    const Ended ended = run("inside");
-    CHECK(ended.output == "exit used used used destroyed.");
-    CHECK(ended.exit_code == 8);
+TEST_CASE("the tasks of a pool run before what was alive at its first one is destroyed") {
+    // That another pool was used before, or has gone, makes no difference.
+    for (const std::string kind :
+         {"global", "static", "leaked", "leaked later", "short-lived", "local", "inside"}) {
+        CAPTURE(kind);
+        Program program = run(kind);
+        CHECK(program.rest() == "exit used used used destroyed.");
+        // The last two call exit, one of them in a task.
+        CHECK(program.exit_code() == (kind == "local" ? 7 : kind == "inside" ? 8 : 0));
+    }
 }
 
 TEST_CASE("several static pools run their tasks before the program ends") {
-    const Ended ended = run("second pool");
+    Program program = run("second pool");
+    const std::string output = program.rest();
     const auto times = [&](const std::string& word) {
         int count = 0;
-        for (auto at = ended.output.find(word); at != std::string::npos;
-             at = ended.output.find(word, at + 1))
+        for (auto at = output.find(word); at != std::string::npos; at = output.find(word, at + 1))
             ++count;
         return count;
     };
     CHECK(times("first ") == 1);  // Somewhere between the others.
     CHECK(times("used ") == 3);
     CHECK(times("dangling") == 0);
-    CHECK(ended.exit_code == 0);
+    CHECK(program.exit_code() == 0);
 }
 
 }  // namespace thread_pool_end_test

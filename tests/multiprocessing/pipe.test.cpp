@@ -4,6 +4,7 @@
 // other one is gone.
 #include <muster/multiprocessing.hpp>
 #include <muster/process_pool_executor.hpp>
+#include <muster/threading/thread.hpp>
 
 #include <doctest/doctest.h>
 #include <unistd.h>
@@ -12,13 +13,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <future>
 #include <map>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "support/asleep.hpp"
 #include "support/family.hpp"
 #include "support/process_pool.hpp"
 
@@ -28,10 +29,11 @@ namespace {
 
 namespace mp = muster::multiprocessing;
 using muster::test::Copy;
+using muster::test::falls_asleep;
+using muster::test::patience;
 using muster::test::ProcessPool;
+using muster::threading::Thread;
 using namespace std::chrono_literals;
-
-constexpr auto patience = 200s;
 
 /// Sends back what it receives, to the end. How many messages there were.
 int echo(mp::Connection its) {
@@ -50,19 +52,24 @@ std::vector<std::byte> some_bytes(std::size_t size) {
     return bytes;
 }
 
-/// What leaves a call that another thread ends. That it does not return at all is a failure, too.
+/// What leaves a call that waits, when another thread ends it. That it does not return at all is a
+/// failure, too.
 template <typename Error, typename Call, typename Ender>
 void check_ended_by(Call call, Ender end) {
-    std::promise<void> begun;
-    auto ended = std::async(std::launch::async, [&] {
-        begun.set_value();
-        call();
-    });
-    begun.get_future().wait();
-    std::this_thread::sleep_for(20ms);  // So that it most likely waits; either way it has to end.
+    std::atomic<bool> told{false};
+    const Thread caller{[&] {
+        try {
+            call();
+        } catch (const Error&) {
+            told = true;
+        }
+    }};
+    caller.start();
+    REQUIRE(falls_asleep(caller));
+    CHECK(caller.is_alive());
     end();
-    REQUIRE(ended.wait_for(patience) == std::future_status::ready);
-    CHECK_THROWS_AS(ended.get(), Error);
+    REQUIRE(caller.join_for(patience));
+    CHECK(told);
 }
 
 }  // namespace
@@ -212,14 +219,14 @@ TEST_CASE("a copy of the process holds an end open only once it has used it") {
 TEST_CASE("who sends much waits until some of it is received") {
     const auto [a, b] = mp::Pipe();
     std::atomic<int> sent{0};
-    auto sender = std::async(std::launch::async, [&, &a = a] {
+    const Thread sender{[&, &a = a] {
         for (int i = 0; i < 3; ++i, ++sent) a.send_bytes(some_bytes(600'000));
-    });
-    while (sent == 0) std::this_thread::yield();
-    std::this_thread::sleep_for(50ms);
+    }};
+    sender.start();
+    REQUIRE(falls_asleep(sender));
     CHECK(sent == 1);
     for (int i = 0; i < 3; ++i) CHECK(b.recv_bytes().size() == 600'000);
-    sender.get();
+    sender.join();
     b.send_bytes(some_bytes(5'000'000));  // One message of any size has room.
     CHECK(a.recv_bytes().size() == 5'000'000);
 }
@@ -227,13 +234,12 @@ TEST_CASE("who sends much waits until some of it is received") {
 TEST_CASE("one large message that is received leaves room for many small ones") {
     const auto [a, b] = mp::Pipe();
     a.send_bytes(some_bytes(1U << 20U));
-    std::vector<std::future<void>> senders;
+    std::vector<Thread> senders;
     for (int i = 0; i < 5; ++i)
-        senders.push_back(
-            std::async(std::launch::async, [&a = a] { a.send_bytes(some_bytes(1000)); }));
-    std::this_thread::sleep_for(20ms);  // So that they most likely wait.
+        senders.emplace_back([&a = a] { a.send_bytes(some_bytes(1000)); }).start();
+    for (const auto& sender : senders) REQUIRE(falls_asleep(sender));
     CHECK(b.recv_bytes().size() == 1U << 20U);
-    for (auto& sender : senders) REQUIRE(sender.wait_for(patience) == std::future_status::ready);
+    for (const auto& sender : senders) REQUIRE(sender.join_for(patience));
     for (int i = 0; i < 5; ++i) CHECK(b.recv_bytes().size() == 1000);
 }
 

@@ -3,15 +3,16 @@
 // Waiting for several connections and processes at once.
 #include <muster/multiprocessing.hpp>
 #include <muster/process_pool_executor.hpp>
+#include <muster/threading/thread.hpp>
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <future>
 #include <map>
 #include <set>
 #include <stdexcept>
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "posix/descriptors.hpp"
+#include "support/asleep.hpp"
 #include "support/process_pool.hpp"
 #include "support/tested_process.hpp"
 
@@ -30,12 +32,13 @@ namespace multiprocessing_wait_test {
 namespace {
 
 namespace mp = muster::multiprocessing;
+using muster::test::falls_asleep;
 using muster::test::open_descriptors;
+using muster::test::patience;
 using muster::test::ProcessPool;
 using muster::test::TestedProcess;
+using muster::threading::Thread;
 using namespace std::chrono_literals;
-
-constexpr auto patience = 200s;
 
 }  // namespace
 
@@ -97,20 +100,14 @@ TEST_CASE("a connection that another thread closes ends the wait for it") {
     const auto [a, b] = mp::Pipe();
     const int known = b.native_handle();
     CHECK(known >= 0);
-    std::promise<void> begun;
-    auto ready = std::async(std::launch::async, [&, &b = b] {
-        begun.set_value();
-        try {
-            return mp::wait({b}).size();
-        } catch (const muster::InvalidStateError&) {  // It was closed before the wait began.
-            return std::size_t{1};
-        }
-    });
-    begun.get_future().wait();
-    std::this_thread::sleep_for(20ms);  // So that it most likely waits.
+    std::atomic<std::size_t> ready{0};
+    const Thread waiter{[&, &b = b] { ready = mp::wait({b}).size(); }};
+    waiter.start();
+    REQUIRE(falls_asleep(waiter));
+    CHECK(waiter.is_alive());
     b.close();
-    REQUIRE(ready.wait_for(patience) == std::future_status::ready);
-    CHECK(ready.get() == 1);
+    REQUIRE(waiter.join_for(patience));
+    CHECK(ready == 1);
 }
 
 TEST_CASE("what there cannot be is refused, and so are more than the system allows") {

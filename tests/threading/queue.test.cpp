@@ -20,6 +20,7 @@ namespace threading_queue_test {
 namespace {
 
 using muster::QueueShutDown;
+using muster::test::drain;
 using muster::test::falls_asleep;
 using muster::test::patience;
 using muster::threading::LifoQueue;
@@ -27,13 +28,6 @@ using muster::threading::PriorityQueue;
 using muster::threading::Queue;
 using muster::threading::Thread;
 using namespace std::chrono_literals;
-
-template <typename Queue>
-auto drain(const Queue& queue) {
-    std::vector<typename decltype(queue.get())::value_type> items;
-    while (auto item = queue.try_get()) items.push_back(*std::move(item));
-    return items;
-}
 
 struct Task {
     int priority;

@@ -23,6 +23,7 @@ namespace threading_queue_items_test {
 namespace {
 
 using muster::QueueShutDown;
+using muster::test::drain;
 using muster::test::falls_asleep;
 using muster::test::next;
 using muster::test::patience;
@@ -31,13 +32,6 @@ using muster::threading::PriorityQueue;
 using muster::threading::Queue;
 using muster::threading::Thread;
 using namespace std::chrono_literals;
-
-template <typename Queue>
-auto drain(const Queue& queue) {
-    std::vector<typename decltype(queue.get())::value_type> items;
-    while (auto item = queue.try_get()) items.push_back(*std::move(item));
-    return items;
-}
 
 // An item whose moves and comparisons throw on demand.
 struct Fragile {
