@@ -51,7 +51,7 @@ std::chrono::milliseconds several_starts() {
     const auto begin = std::chrono::steady_clock::now();
     ProcessPoolExecutor(1).submit([] {}).wait();
     const auto one = std::chrono::steady_clock::now() - begin;
-    return std::max(1000ms, std::chrono::duration_cast<std::chrono::milliseconds>(6 * one));
+    return std::max(2000ms, std::chrono::duration_cast<std::chrono::milliseconds>(10 * one));
 }
 
 /// The shared memory that this process maps, by its names.
@@ -292,7 +292,7 @@ TEST_CASE("a worker that is late where others were not is replaced like one that
 }
 
 TEST_CASE("a task can be killed at once while the process to be copied starts") {
-    const auto limit = 4 * several_starts();
+    const auto limit = 2 * several_starts();
     const std::string file = late_file(::getpid());
     std::ofstream(file) << "once";
     muster::ProcessPoolExecutor pool({.max_workers = 1,
