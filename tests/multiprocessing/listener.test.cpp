@@ -6,7 +6,6 @@
 
 #include <doctest/doctest.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include <functional>
 #include <optional>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -56,13 +56,26 @@ class RawClient {
     explicit RawClient(const std::string& address)
         : socket_{os::connect_to(os::LocalAddress(address))} {}
     template <typename T>
-    void send(const T& bytes) const {
-        if (::send(socket_.get(), &bytes, sizeof bytes, MSG_NOSIGNAL) != sizeof bytes)
-            throw std::runtime_error("cannot send");
+    void send(const T& packet) const {
+        check(os::try_send(socket_.get(), std::as_bytes(std::span(&packet, 1))), sizeof packet);
+    }
+    /// Claims that a message has so many bytes, and sends these of them.
+    template <typename T>
+    void send_part(std::uint64_t claimed, const T& bytes) {
+        auto [ours, theirs] = os::stream_pair();
+        const auto size = std::as_bytes(std::span(&claimed, 1));
+        check(os::try_send_some(ours.get(), std::as_bytes(std::span(&bytes, 1))), sizeof bytes);
+        check(os::try_send(socket_.get(), size, theirs.get()), sizeof claimed);
+        stream_ = std::move(ours);
     }
 
   private:
+    static void check(os::Transferred sent, std::size_t size) {
+        if (sent != size) throw std::runtime_error("cannot send");
+    }
+
     os::Fd socket_;
+    os::Fd stream_;
 };
 
 Bytes pattern(std::size_t size) {
@@ -186,8 +199,8 @@ TEST_CASE("the end of a killed process is told, also in the midst of a message")
     for (const bool midst : {false, true}) {
         const mp::Listener listener;
         Copy copy([&] {
-            const RawClient client(listener.address());
-            if (midst) client.send(std::array<std::uint64_t, 2>{100, 0});
+            RawClient client(listener.address());
+            if (midst) client.send_part(100, std::uint64_t{0});
             for (;;) ::pause();
         });
         const auto connection = listener.accept_for(patience);
@@ -206,20 +219,27 @@ TEST_CASE("a size is believed only as far as bytes come") {
         const mp::Listener listener;
         std::optional<RawClient> client(listener.address());
         const mp::Connection connection = listener.accept();
-        client->send(claimed);
-        client->send(7);
+        client->send_part(claimed, 7);
         client.reset();
         const long before = most_memory();
         const std::string error = error_of<EndOfFile>([&] { (void)connection.recv_bytes(); });
         CHECK(has(error, "4 of " + std::to_string(claimed) + " bytes"));
         CHECK(most_memory() - before < (1 << 20));
     }
+}
+
+TEST_CASE("a packet that is no message is refused, and what comes after it is not") {
     const mp::Listener listener;
-    std::optional<RawClient> client(listener.address());
+    const RawClient client(listener.address());
     const mp::Connection connection = listener.accept();
-    client->send('x');
-    client.reset();
-    CHECK(has(error_of<EndOfFile>([&] { (void)connection.recv_bytes(); }), "in the midst"));
+    using Words = std::array<std::uint64_t, 2>;
+    client.send('x');
+    client.send(Words{7, 0});
+    client.send(Words{~std::uint64_t{0}, 0});
+    client.send(Words{8, 5});
+    for (int i = 0; i < 3; ++i)
+        CHECK_THROWS_AS((void)connection.recv_bytes(), muster::SerializationError);
+    CHECK((connection.recv<std::uint64_t>() == 5));
 }
 
 TEST_CASE("large messages that several threads send and receive arrive whole") {
@@ -278,7 +298,7 @@ TEST_CASE("poll tells of a message, of a part of one, and of the end, and waits 
         [&] { told = connection.poll(std::chrono::hours::max()); });
     waiting.start();
     CHECK(muster::test::falls_asleep(waiting));
-    client->send('x');
+    client->send_part(2, 'x');
     CHECK(waiting.join_for(patience));
     CHECK(told);
     CHECK(connection.poll());

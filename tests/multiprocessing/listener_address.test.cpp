@@ -188,7 +188,7 @@ TEST_CASE("of two who replace a socket at the same time one has the address") {
     for (std::size_t i = 0; i < rounds; ++i) {
         paths.push_back(folder.socket() + std::to_string(i));
         const os::LocalAddress address(paths.back());
-        const os::Fd abandoned = os::local_socket(SOCK_STREAM);
+        const os::Fd abandoned = os::local_socket(SOCK_SEQPACKET);
         REQUIRE(::bind(abandoned.get(), address.get(), address.size()) == 0);
     }
     std::optional<mp::Listener> made[2];
@@ -302,7 +302,7 @@ TEST_CASE("who is another user is turned away" * doctest::skip(::geteuid() != 0)
         if (::setuid(other) != 0) ::_exit(2);
         const os::Fd socket = os::connect_to(address);
         std::byte byte{};
-        ::_exit(os::receive_some(socket.get(), {&byte, 1}) == 0 ? 3 : 4);
+        ::_exit(::recv(socket.get(), &byte, 1, 0) == 0 ? 3 : 4);
     });
     while (listener.refused() == 0) REQUIRE_FALSE(listener.accept_for(1ms).has_value());
     CHECK(stranger.join() == 3);

@@ -22,6 +22,7 @@
 #include "support/asleep.hpp"
 #include "support/family.hpp"
 #include "support/process_pool.hpp"
+#include "support/tested_process.hpp"
 
 namespace multiprocessing_pipe_test {
 
@@ -32,6 +33,7 @@ using muster::test::Copy;
 using muster::test::falls_asleep;
 using muster::test::patience;
 using muster::test::ProcessPool;
+using muster::test::TestedProcess;
 using muster::threading::Thread;
 using namespace std::chrono_literals;
 
@@ -176,6 +178,57 @@ TEST_CASE("an end is open as long as any process has it, and no longer") {
     first.result();
     second.result();
     CHECK_THROWS_AS((void)ours.recv<int>(), muster::EndOfFile);
+}
+
+TEST_CASE("an end that is moved into the arguments of a process is that one's alone") {
+    for (const bool killed : {false, true}) {
+        auto [ours, theirs] = mp::Pipe();
+        const TestedProcess process(
+            {.daemon = true},
+            [](mp::Connection its) {
+                its.send("begun");
+                (void)its.recv<int>();
+            },
+            std::move(theirs));
+        CHECK(theirs.closed());    // NOLINT(bugprone-use-after-move): that is the promise.
+        CHECK_FALSE(ours.poll());  // The process that is to start has it.
+        process.start();
+        REQUIRE(ours.poll(patience));
+        CHECK(ours.recv<std::string>() == "begun");
+        killed ? process.kill() : ours.send(1);
+        REQUIRE(ours.poll(patience));
+        CHECK_THROWS_AS((void)ours.recv<int>(), muster::EndOfFile);
+        REQUIRE(process.join_for(patience));
+        CHECK((process.exit_code() == 0) != killed);
+    }
+}
+
+TEST_CASE("an end is where it was moved to, and one that was moved from is closed") {
+    auto [a, b] = mp::Pipe();
+    mp::Connection moved = std::move(a);
+    // NOLINTBEGIN(bugprone-use-after-move): what these do is promised.
+    CHECK(a.closed());
+    CHECK(a != moved);
+    a.close();
+    CHECK_THROWS_AS(a.send(1), muster::InvalidStateError);
+    CHECK_THROWS_AS(a.send_bytes("1"), muster::InvalidStateError);
+    CHECK_THROWS_AS((void)a.recv<int>(), muster::InvalidStateError);
+    CHECK_THROWS_AS((void)a.recv_bytes(), muster::InvalidStateError);
+    CHECK_THROWS_AS((void)a.poll(), muster::InvalidStateError);
+    CHECK_THROWS_AS((void)a.poll(patience), muster::InvalidStateError);
+    CHECK_THROWS_AS((void)a.native_handle(), muster::InvalidStateError);
+    CHECK_THROWS_WITH_AS((void)muster::serialize(a), "muster: this Connection was moved from",
+                         muster::InvalidStateError);
+    moved.send(1);
+    a = std::move(moved);
+    a.send(2);
+    CHECK(b.recv<int>() == 1);
+    CHECK(b.recv<int>() == 2);
+    CHECK(moved.closed());
+    // NOLINTEND(bugprone-use-after-move)
+    a = mp::Pipe().first;  // The one it was goes.
+    REQUIRE(b.poll(patience));
+    CHECK_THROWS_AS((void)b.recv<int>(), muster::EndOfFile);
 }
 
 TEST_CASE("who waits for a message of a worker that dies is told") {

@@ -25,6 +25,7 @@
 #include <muster/detail/posix/random.hpp>
 #include <muster/detail/posix/robust_mutex.hpp>
 #include <muster/detail/posix/signal_name.hpp>
+#include <muster/detail/posix/socket_transfer.hpp>
 #include <muster/detail/posix/thread_id.hpp>
 #include <muster/detail/posix/type_name.hpp>
 #include <muster/detail/posix/watch.hpp>

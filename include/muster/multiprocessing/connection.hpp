@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -14,6 +15,8 @@
 #include <muster/detail/call.hpp>
 #include <muster/detail/connection/channel.hpp>
 #include <muster/detail/connection/pipe_channel.hpp>
+#include <muster/detail/connection/socket_broker.hpp>
+#include <muster/detail/connection/socket_channel.hpp>
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/shared_reference.hpp>
 #include <muster/errors.hpp>
@@ -36,8 +39,12 @@ namespace muster::multiprocessing {
 ///
 /// A copy is the same end, in other processes too. An end is closed when every process that had it
 /// has closed it, let go of all its copies, or died, if muster has started it: then the other end
-/// reads what is left, and after that gets `EndOfFile`. So close your copy of an end that you gave to
-/// another process, and send no end of a pipe through that very pipe: it would keep itself open.
+/// reads what is left, and after that gets `EndOfFile`. So move an end that you give to another
+/// process, or close your copy of it; and send no end of a pipe through that very pipe: it would keep
+/// itself open.
+///
+/// One that was moved from has no end: it is closed, and all that needs one throws
+/// `InvalidStateError`.
 ///
 /// Thread safety: all members. Messages that several threads or processes send arrive whole, and
 /// each message reaches one of those who receive.
@@ -52,7 +59,7 @@ class Connection {
     void send(const T& value) const {
         using Sent = detail::Kept<const T&>;
         detail::require_serializable<Sent>();
-        channel_->send([&value](detail::ByteBuffer& buffer) {
+        channel().send([&value](detail::ByteBuffer& buffer) {
             detail::Encoder out(buffer);
             if constexpr (std::is_array_v<T>)
                 detail::encode<Sent>(out, Sent(value));
@@ -69,7 +76,7 @@ class Connection {
     template <typename T>
     [[nodiscard]] T recv() const {
         std::optional<T> value;
-        channel_->receive([&value](std::span<const std::byte> message) {
+        channel().receive([&value](std::span<const std::byte> message) {
             detail::Decoder in(message);
             value.emplace(detail::decode<T>(in));
             in.template expect_end<T>();
@@ -79,7 +86,7 @@ class Connection {
 
     /// As `send`, for bytes as they are.
     void send_bytes(std::span<const std::byte> bytes) const {
-        channel_->send(
+        channel().send(
             [&bytes](detail::ByteBuffer& buffer) { buffer.append(bytes.data(), bytes.size()); });
     }
     void send_bytes(std::string_view bytes) const {
@@ -89,7 +96,7 @@ class Connection {
     /// As `recv`, for bytes as they are.
     [[nodiscard]] std::vector<std::byte> recv_bytes() const {
         std::vector<std::byte> bytes;
-        channel_->receive([&bytes](std::span<const std::byte> message) {
+        channel().receive([&bytes](std::span<const std::byte> message) {
             bytes.assign(message.begin(), message.end());
         });
         return bytes;
@@ -98,56 +105,61 @@ class Connection {
     /// Whether there is something to receive: a message, or the end.
     ///
     /// **Throws**: `InvalidStateError` when this end is closed.
-    [[nodiscard]] bool poll() const { return channel_->poll(detail::at_once); }
+    [[nodiscard]] bool poll() const { return channel().poll(detail::at_once); }
     /// The same; **blocks** until there is, for at most `timeout`.
     template <typename Rep, typename Period>
     [[nodiscard]] bool poll(std::chrono::duration<Rep, Period> timeout) const {
-        return channel_->poll(detail::deadline_after(timeout));
+        return channel().poll(detail::deadline_after(timeout));
     }
 
     /// Closes all copies of this handle in this process. (The same end, received again, is a handle
     /// of its own.) Who waits in one of their calls is told by an `InvalidStateError`; a `wait` for it
     /// returns it. Does nothing the second time.
-    void close() const noexcept { channel_->close(); }
-    [[nodiscard]] bool closed() const noexcept { return channel_->closed(); }
+    void close() const noexcept {
+        if (channel_) channel_->close();
+    }
+    [[nodiscard]] bool closed() const noexcept { return !channel_ || channel_->closed(); }
 
     /// A descriptor that is readable whenever `poll()` is true: for `poll`, not for `read`. It is
     /// this end's, and open until that is closed. See also `wait`.
     ///
     /// **Throws**: `InvalidStateError` when this end is closed; `std::system_error`.
-    [[nodiscard]] int native_handle() const { return channel_->native_handle(); }
+    [[nodiscard]] int native_handle() const { return channel().native_handle(); }
 
     /// Whether both are copies of one handle.
     [[nodiscard]] friend bool operator==(const Connection& a, const Connection& b) noexcept {
         return a.channel_ == b.channel_;
     }
 
-    // To move it is to copy it, so that none becomes empty.
-    Connection(const Connection&) noexcept = default;
-    Connection& operator=(const Connection&) noexcept = default;
-    ~Connection() = default;
-
   protected:
     explicit Connection(std::shared_ptr<detail::Channel> channel) noexcept
         : channel_{std::move(channel)} {}
+    explicit Connection(Access::Unread) {}
 
   private:
     friend class muster::Access;
     friend struct detail::MakeConnection;
-    explicit Connection(Access::Unread) {}
     template <typename Archive>
     void save(Archive& ar) const {
-        const auto end = channel_->reference();
-        if (!end)
-            throw SerializationError(
-                "muster: a Connection over a socket stays in its process: let the other one call "
-                "Client, or give it an end of a Pipe()");
-        detail::save_reference(ar, end);
+        const detail::ChannelName name = channel().name();
+        ar(name.address);
+        name.address.empty() ? detail::save_reference(ar, name.hold) : ar.keep(name.hold);
     }
     template <typename Archive>
     void load(Archive& ar) {
-        channel_ = std::make_shared<detail::PipeChannel>(
-            detail::load_reference(ar, detail::BlockKind::pipe_end));
+        std::string address;
+        ar(address);
+        if (address.empty())
+            channel_ = std::make_shared<detail::PipeChannel>(
+                detail::load_reference(ar, detail::BlockKind::pipe_end));
+        else
+            channel_ =
+                std::make_shared<detail::SocketChannel>(detail::SocketBroker::fetch(address));
+    }
+
+    [[nodiscard]] detail::Channel& channel() const {
+        if (!channel_) throw InvalidStateError("muster: this Connection was moved from");
+        return *channel_;
     }
 
     std::shared_ptr<detail::Channel> channel_;

@@ -10,12 +10,15 @@
 #include <string>
 #include <utility>
 
+#include <muster/detail/connection/channel.hpp>
+#include <muster/detail/connection/closable_socket.hpp>
+#include <muster/detail/connection/socket_broker.hpp>
 #include <muster/detail/connection/socket_channel.hpp>
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/os.hpp>
-#include <muster/detail/threading/handle.hpp>
 #include <muster/errors.hpp>
 #include <muster/multiprocessing/connection.hpp>
+#include <muster/serialization.hpp>
 
 namespace muster::detail {
 
@@ -24,18 +27,20 @@ class ListenerState {
   public:
     explicit ListenerState(const os::LocalAddress& address)
         : ListenerState(address, os::listen_at(address)) {}
+    /// Of a socket that another process has made: the file is that one's.
+    ListenerState(std::string address, os::Fd socket)
+        : address_{std::move(address)}, socket_{std::move(socket), "listener"} {}
 
     std::optional<multiprocessing::Connection> accept(const Deadline& deadline) {
         const ClosableSocket::Use socket = socket_.use();
-        do {
-            if (!os::wait_readable(socket->get(), deadline)) continue;
-            (void)socket_.use();  // Being closed makes it readable too.
+        for (bool more = true; more;) {
             os::Fd peer = os::accept_local(socket->get());
             if (peer && os::is_trusted_peer(peer.get()))
                 return MakeConnection::of(std::make_shared<SocketChannel>(std::move(peer)));
             if (peer) refused_.fetch_add(1, std::memory_order_relaxed);  // A count, no more.
-        } while (!expired(deadline));
-        (void)socket_.use();
+            more = peer ? !expired(deadline)
+                        : socket_.wait(socket->get(), os::Direction::read, deadline);
+        }
         return std::nullopt;
     }
 
@@ -53,7 +58,8 @@ class ListenerState {
     [[nodiscard]] std::size_t refused() const noexcept {
         return refused_.load(std::memory_order_relaxed);
     }
-    [[nodiscard]] int native_handle() const { return socket_.use()->get(); }
+    [[nodiscard]] int native_handle() const { return socket_.native_handle(); }
+    [[nodiscard]] ChannelName name() const { return socket_.name(); }
 
     ListenerState(const ListenerState&) = delete;
     ListenerState& operator=(const ListenerState&) = delete;
@@ -103,25 +109,33 @@ namespace muster::multiprocessing {
 /// receives to be no attack. Anybody else's attempt is turned away and counted by `refused()`; it is
 /// no error of `accept`, or others could end a program that serves.
 ///
-/// Its connections hold some 200 KB that were not read yet. They cannot be arguments of tasks or
-/// processes, as those of `Pipe()` can: give the address to whoever is to talk. A handle, such as a
-/// `Lock`, can be sent within a family of processes; keep it until the receiver has it.
+/// Its connections hold some 200 KB that were not read yet.
 ///
-/// A copy is the same listener. It is closed when its last copy goes. In a copy of the process made
-/// by `fork` it and its connections are closed.
+/// A connection, and the listener too, can be an argument of tasks and processes, and go through
+/// queues and pipes, as an end of a `Pipe()`. The system has whoever receives it get it from the
+/// process that sent it: if that has ended by then, receiving throws `InvalidStateError`. It may
+/// close its own before; the message keeps it open. A file goes when the process that made it closes
+/// the listener, so that clients no longer find those that others have. What is sent over a
+/// connection itself, such as a `Lock` or a connection, stays within a family of processes; keep it
+/// until the receiver has it.
+///
+/// A copy is the same listener. It is closed when its last copy goes, in every process that has it.
+/// In a copy of the process made by `fork` it and its connections are closed.
 ///
 /// Thread safety: all members.
 class Listener {
   public:
     /// At a name that nobody has.
     /// **Throws**: `std::system_error`.
-    Listener() : state_{std::in_place, detail::os::LocalAddress::unused()} {}
+    Listener()
+        : state_{std::make_shared<detail::ListenerState>(detail::os::LocalAddress::unused())} {}
 
     /// **Throws**: `std::invalid_argument` for an address that is empty, has a NUL or is too long:
     /// a path may have 107 bytes, a name some 90. `std::system_error`: with `EADDRINUSE` when
     /// somebody listens there already, or there is a file that is no socket.
     explicit Listener(std::string address)
-        : state_{std::in_place, detail::os::LocalAddress(std::move(address))} {}
+        : state_{std::make_shared<detail::ListenerState>(
+              detail::os::LocalAddress(std::move(address)))} {}
 
     /// For `Client`.
     [[nodiscard]] const std::string& address() const noexcept { return state_->address(); }
@@ -143,7 +157,8 @@ class Listener {
     [[nodiscard]] std::size_t refused() const noexcept { return state_->refused(); }
 
     /// Gives the address up. Who waits in `accept` is told by an `InvalidStateError`, and clients
-    /// that were not accepted by an `EndOfFile`. Does nothing the second time.
+    /// that were not accepted by an `EndOfFile`, unless another process has the listener as well:
+    /// that accepts them. Does nothing the second time.
     void close() const noexcept { state_->close(); }
     [[nodiscard]] bool closed() const noexcept { return state_->closed(); }
 
@@ -153,9 +168,32 @@ class Listener {
     /// **Throws**: `InvalidStateError` when it is closed.
     [[nodiscard]] int native_handle() const { return state_->native_handle(); }
 
+    // To move it is to copy it, so that none becomes empty.
+    Listener(const Listener&) noexcept = default;
+    Listener& operator=(const Listener&) noexcept = default;
+    ~Listener() = default;
+
   private:
-    detail::Handle<detail::ListenerState> state_;
+    friend class muster::Access;
+    explicit Listener(Access::Unread) {}
+    template <typename Archive>
+    void save(Archive& ar) const {
+        const detail::ChannelName name = state_->name();
+        ar(name.address, address());
+        ar.keep(name.hold);
+    }
+    template <typename Archive>
+    void load(Archive& ar) {
+        std::string handed_out_at, its_own;
+        ar(handed_out_at, its_own);
+        state_ = std::make_shared<detail::ListenerState>(
+            std::move(its_own), detail::SocketBroker::fetch(handed_out_at));
+    }
+
+    std::shared_ptr<detail::ListenerState> state_;
 };
+
+static_assert(Serializable<Listener>);
 
 /// A connection to a program that has a `Listener`.
 ///
@@ -177,6 +215,12 @@ class Client : public Connection {
     template <typename Rep, typename Period>
     Client(const std::string& address, std::chrono::duration<Rep, Period> timeout)
         : Connection(detail::connect_channel(address, detail::deadline_after(timeout))) {}
+
+  private:
+    friend class muster::Access;
+    explicit Client(Access::Unread unread) : Connection(unread) {}
 };
+
+static_assert(Serializable<Client>);
 
 }  // namespace muster::multiprocessing

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <utility>
 
 #include <muster/detail/connection/pipe_channel.hpp>
-#include <muster/detail/family/shared_pipe.hpp>
-#include <muster/detail/family/shared_reference.hpp>
 #include <muster/multiprocessing/connection.hpp>
 
 namespace muster::multiprocessing {
@@ -24,16 +21,9 @@ namespace muster::multiprocessing {
 ///
 /// **Throws**: `std::system_error`, `std::bad_alloc`. Thread safety: any thread.
 [[nodiscard]] inline std::pair<Connection, Connection> Pipe() {
-    using namespace detail;
-    const auto pipe = SharedReference::make<SharedPipe>(BlockKind::pipe, sizeof(SharedPipe));
-    const auto end = [&](std::uint64_t number) {
-        auto reference = SharedReference::make<SharedPipeEnd>(BlockKind::pipe_end,
-                                                              sizeof(SharedPipeEnd), number);
-        add_reference(pipe->memory(), pipe->name(), BlockKind::pipe,
-                      reference->object<SharedPipeEnd>().first_reference);
-        return MakeConnection::of(std::make_shared<PipeChannel>(std::move(reference)));
-    };
-    return {end(0), end(1)};
+    const auto ends = detail::make_pipe_ends();
+    return {detail::MakeConnection::of(std::make_shared<detail::PipeChannel>(ends.first)),
+            detail::MakeConnection::of(std::make_shared<detail::PipeChannel>(ends.second))};
 }
 
 }  // namespace muster::multiprocessing

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/serialization/buffer.hpp>
@@ -13,6 +14,12 @@ namespace muster::detail {
 
 class SharedReference;
 struct MakeConnection;  // The public handle of a channel.
+
+/// What names an end in other processes of the family.
+struct ChannelName {
+    std::string address;                    ///< Where it is handed out; empty for one of a pipe.
+    std::shared_ptr<SharedReference> hold;  ///< As long as somebody refers to this.
+};
 
 /// What a `Connection` sends and receives messages through; all its copies have the same.
 ///
@@ -51,9 +58,8 @@ class Channel {
     virtual void close() noexcept = 0;
     [[nodiscard]] virtual bool closed() const noexcept = 0;
 
-    /// What names this end in other processes of the family; null where nothing does.
-    /// **Throws**: `InvalidStateError` when this end is closed.
-    [[nodiscard]] virtual std::shared_ptr<SharedReference> reference() const = 0;
+    /// **Throws**: `InvalidStateError` when this end is closed; `std::bad_alloc`, `std::system_error`.
+    [[nodiscard]] virtual ChannelName name() const = 0;
 };
 
 }  // namespace muster::detail

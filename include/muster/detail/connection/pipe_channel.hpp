@@ -20,6 +20,20 @@
 
 namespace muster::detail {
 
+/// The two ends of a new pipe. **Throws**: `std::system_error`, `std::bad_alloc`.
+inline std::pair<std::shared_ptr<SharedReference>, std::shared_ptr<SharedReference>>
+make_pipe_ends() {
+    const auto pipe = SharedReference::make<SharedPipe>(BlockKind::pipe, sizeof(SharedPipe));
+    const auto end = [&](std::uint64_t number) {
+        auto reference = SharedReference::make<SharedPipeEnd>(BlockKind::pipe_end,
+                                                              sizeof(SharedPipeEnd), number);
+        add_reference(pipe->memory(), pipe->name(), BlockKind::pipe,
+                      reference->object<SharedPipeEnd>().first_reference);
+        return reference;
+    };
+    return {end(0), end(1)};
+}
+
 /// This process's part in an end of a pipe.
 ///
 /// A copy of the process, made by `fork`, gets its own when it first uses the end: another thread may
@@ -92,7 +106,7 @@ class PipeChannel final : public Channel {
     [[nodiscard]] bool closed() const noexcept override {
         return closed_.load(std::memory_order_acquire);
     }
-    [[nodiscard]] std::shared_ptr<SharedReference> reference() const override { return open_end(); }
+    [[nodiscard]] ChannelName name() const override { return {{}, open_end()}; }
 
   private:
     static constexpr std::size_t usual_size = 128;  // Of a message; others take a second block.

@@ -5,13 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
 
 #include <muster/detail/connection/channel.hpp>
+#include <muster/detail/connection/closable_socket.hpp>
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/os.hpp>
 #include <muster/detail/serialization/buffer.hpp>
@@ -19,59 +19,9 @@
 
 namespace muster::detail {
 
-/// A socket that one thread can close while others use it. A copy of this process, made by `fork`,
-/// does not have it.
-///
-/// Thread safety: all members.
-class ClosableSocket {
-  public:
-    /// Keeps the descriptor as long as a call goes on.
-    using Use = std::shared_ptr<const os::PrivateFd>;
-
-    /// `what` it is, in errors.
-    ClosableSocket(os::Fd fd, const char* what)
-        : what_{what}, socket_{std::make_shared<const os::PrivateFd>(std::move(fd))} {}
-    ClosableSocket(const ClosableSocket&) = delete;
-    ClosableSocket& operator=(const ClosableSocket&) = delete;
-    ~ClosableSocket() { close(); }
-
-    /// **Throws**: `InvalidStateError` when it is closed.
-    [[nodiscard]] Use use() const {
-        // In a copy the mutex may be held by a thread that is not there.
-        if (!is_own())
-            throw InvalidStateError("muster: this " + std::string(what_) +
-                                    " belongs to the process that this one is a copy of");
-        const std::lock_guard held(mutex_);
-        if (!socket_) throw InvalidStateError("muster: this " + std::string(what_) + " is closed");
-        return socket_;
-    }
-    [[nodiscard]] bool closed() const noexcept {
-        if (!is_own()) return true;
-        const std::lock_guard held(mutex_);
-        return !socket_;
-    }
-
-    /// Wakes those who use it. The descriptor is closed when the last of them has ended.
-    void close() noexcept {
-        if (!is_own()) return;
-        Use last;
-        {
-            const std::lock_guard held(mutex_);
-            last.swap(socket_);
-        }
-        if (last) os::end_conversation(last->get());
-    }
-
-  private:
-    [[nodiscard]] bool is_own() const noexcept { return generation_ == os::fork_generation(); }
-
-    const char* what_;
-    const std::uint64_t generation_ = os::fork_generation();
-    mutable std::mutex mutex_;
-    Use socket_;
-};
-
-/// Messages over a connected stream socket: a size in eight bytes, and that many bytes.
+/// Messages over a connected socket, one in each packet: its size in eight bytes, and that many
+/// bytes. Of a large one the packet has the size alone, and brings a stream that the bytes come
+/// through. So several processes can use the same end, and one that dies spoils its own message only.
 ///
 /// The other end is believed only as far as it delivers: whatever size it claims, what is allocated
 /// is no more than a megabyte, or as much again as has come.
@@ -82,84 +32,99 @@ class SocketChannel final : public Channel {
     void send(const Write& write) override {
         (void)socket_.use();
         HeapBuffer message;
-        std::uint64_t size = 0;
+        Size size = 0;
         message.append(&size, sizeof size);
         write(message);
         size = message.size - sizeof size;
         std::memcpy(message.data, &size, sizeof size);
+        const std::span<const std::byte> bytes(message.data, message.size);
 
-        const std::lock_guard turn(send_turn_);
         const ClosableSocket::Use socket = socket_.use();
-        for (std::span<const std::byte> rest(message.data, message.size); !rest.empty();) {
-            std::size_t sent = 0;
-            try {
-                sent = os::send_some(socket->get(), rest);
-            } catch (...) {
-                // What is sent next would be taken for the rest of this message.
-                if (rest.size() != message.size) close();
-                throw;
+        if (bytes.size() <= largest_packet) return send_packet(socket->get(), bytes, -1);
+        auto [ours, theirs] = os::stream_pair();
+        send_packet(socket->get(), bytes.first(sizeof size), theirs.get());
+        theirs = os::Fd();
+        const int stream = ours.get();
+        for (auto rest = bytes.subspan(sizeof size); !rest.empty();) {
+            const std::size_t sent = transfer(stream, os::Direction::write,
+                                              [&] { return os::try_send_some(stream, rest); });
+            if (sent == 0) {
+                if (os::has_ended(socket->get())) throw_end("is closed");
+                return;  // Who was reading it has died or given up. It is gone with him.
             }
-            if (sent == 0) throw_end("is closed");
             rest = rest.subspan(sent);
         }
     }
 
     void receive(const Read& read) override {
-        HeapBuffer message;
-        receive_into(message);
-        read({message.data, message.size});
+        const ClosableSocket::Use socket = socket_.use();
+        std::string end = "is closed, and all that it sent was read";
+        for (;;) {
+            HeapBuffer message;
+            message.reserve(largest_packet);
+            os::Fd stream;
+            message.size = transfer(socket->get(), os::Direction::read, [&] {
+                return os::try_receive(socket->get(), {message.data, largest_packet}, stream);
+            });
+            if (message.size == 0) throw_end(end);
+            Size size = 0;
+            if (message.size >= sizeof size) std::memcpy(&size, message.data, sizeof size);
+            if (message.size != sizeof size + (stream ? 0 : size))
+                throw SerializationError(
+                    "muster: the other end of this connection sent what is no message");
+            if (!stream) return read({message.data + sizeof size, static_cast<std::size_t>(size)});
+            message.size = 0;
+            receive_large(stream.get(), size, message);
+            if (message.size == size) return read({message.data, message.size});
+            // It is none, and others who have that end may send more.
+            end = "was closed in the midst of a message, after " + std::to_string(message.size) +
+                  " of " + std::to_string(size) + " bytes";
+        }
     }
 
     bool poll(const Deadline& deadline) override {
         const ClosableSocket::Use socket = socket_.use();
-        const bool ready = os::wait_readable(socket->get(), deadline);
-        (void)socket_.use();  // Being closed makes it ready too.
-        return ready;
+        return socket_.wait(socket->get(), os::Direction::read, deadline);
     }
 
-    int native_handle() override { return socket_.use()->get(); }
+    int native_handle() override { return socket_.native_handle(); }
     void close() noexcept override { socket_.close(); }
     [[nodiscard]] bool closed() const noexcept override { return socket_.closed(); }
-
-    [[nodiscard]] std::shared_ptr<SharedReference> reference() const override {
-        (void)socket_.use();
-        return nullptr;
-    }
+    [[nodiscard]] ChannelName name() const override { return socket_.name(); }
 
   private:
+    using Size = std::uint64_t;
+
+    static constexpr std::size_t largest_packet = std::size_t{1} << 15;
     static constexpr std::size_t step = std::size_t{1} << 20;
 
-    void receive_into(HeapBuffer& message) {
-        (void)socket_.use();  // In a copy somebody may be in his turn for ever.
-        const std::lock_guard turn(receive_turn_);
-        const ClosableSocket::Use socket = socket_.use();
-        std::uint64_t size = 0;
-        std::size_t have = 0;
-        while (have < sizeof size) {
-            const auto room = std::as_writable_bytes(std::span(&size, 1)).subspan(have);
-            const std::size_t got = os::receive_some(socket->get(), room);
-            if (got == 0)
-                throw_end(have == 0 ? "is closed, and all that it sent was read"
-                                    : "was closed in the midst of a message");
-            have += got;
+    /// Repeats the call until it need not wait.
+    template <typename Call>
+    std::size_t transfer(int fd, os::Direction direction, Call call) const {
+        for (;;) {
+            if (const os::Transferred done = call()) return *done;
+            (void)socket_.wait(fd, direction, std::nullopt);
         }
+    }
+
+    void send_packet(int fd, std::span<const std::byte> bytes, int attached) const {
+        if (transfer(fd, os::Direction::write, [&] { return os::try_send(fd, bytes, attached); }) ==
+            0)
+            throw_end("is closed");
+    }
+
+    /// As much as comes of so many bytes.
+    void receive_large(int stream, Size size, HeapBuffer& message) const {
         while (message.size < size) {
-            const std::uint64_t left = size - message.size;
-            if (message.size == message.capacity) {
-                try {
-                    message.reserve(static_cast<std::size_t>(std::min<std::uint64_t>(left, step)));
-                } catch (...) {
-                    close();  // Nobody would find the beginning of the next message.
-                    throw;
-                }
-            }
-            const std::size_t room = static_cast<std::size_t>(
-                std::min<std::uint64_t>(left, message.capacity - message.size));
-            const std::size_t got =
-                os::receive_some(socket->get(), {message.data + message.size, room});
-            if (got == 0)
-                throw_end("was closed in the midst of a message, after " +
-                          std::to_string(message.size) + " of " + std::to_string(size) + " bytes");
+            const Size left = size - message.size;
+            if (message.size == message.capacity)
+                message.reserve(static_cast<std::size_t>(std::min<Size>(left, step)));
+            const auto room =
+                static_cast<std::size_t>(std::min<Size>(left, message.capacity - message.size));
+            const std::size_t got = transfer(stream, os::Direction::read, [&] {
+                return os::try_receive_some(stream, {message.data + message.size, room});
+            });
+            if (got == 0) return;
             message.size += got;
         }
     }
@@ -171,8 +136,6 @@ class SocketChannel final : public Channel {
     }
 
     ClosableSocket socket_;
-    std::mutex send_turn_;
-    std::mutex receive_turn_;
 };
 
 }  // namespace muster::detail

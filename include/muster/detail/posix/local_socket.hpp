@@ -2,7 +2,6 @@
 #pragma once
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -15,8 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <ctime>
-#include <span>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -31,7 +28,7 @@
 #include <muster/detail/posix/random.hpp>
 #include <muster/detail/posix/syscall.hpp>
 
-// Streams of bytes between processes of one user on one machine, who find each other by an address.
+// Packets of bytes between processes of one user on one machine, who find each other by an address.
 
 namespace muster::detail::posix {
 
@@ -115,26 +112,6 @@ inline bool is_trusted_peer(int fd) {
     return peer.uid == 0 || peer.uid == MUSTER_SYSCALL(geteuid)();
 }
 
-/// **Blocks** until there is something to read, or an end. False when the deadline passed first.
-/// Throws: `std::system_error`.
-inline bool wait_readable(int fd, const Deadline& deadline) {
-    for (;;) {
-        ::timespec timeout{};
-        const Clock::time_point now = Clock::now();
-        if (deadline && *deadline > now) {
-            const auto left = *deadline - now;
-            const auto whole = std::chrono::floor<std::chrono::seconds>(left);
-            timeout.tv_sec = static_cast<decltype(timeout.tv_sec)>(whole.count());
-            timeout.tv_nsec = static_cast<decltype(timeout.tv_nsec)>(
-                std::chrono::nanoseconds(left - whole).count());
-        }
-        ::pollfd entry{fd, POLLIN, 0};
-        const int count = MUSTER_SYSCALL(ppoll)(&entry, 1, deadline ? &timeout : nullptr, nullptr);
-        if (count == -1 && errno == EINTR) continue;
-        return check(count, "ppoll") == 1;
-    }
-}
-
 /// A connection that was tried to be made.
 struct ConnectAttempt {
     Fd socket;      ///< Empty when there is none.
@@ -143,7 +120,7 @@ struct ConnectAttempt {
 
 /// Throws: `std::system_error`; with `EACCES` when another user listens there.
 inline ConnectAttempt try_connect(const LocalAddress& address, int flags = 0) {
-    Fd socket = local_socket(SOCK_STREAM, flags);
+    Fd socket = local_socket(SOCK_SEQPACKET, flags);
     const int result = retry_interrupted(
         [&] { return MUSTER_SYSCALL(connect)(socket.get(), address.get(), address.size()); });
     if (result == -1) {
@@ -286,7 +263,7 @@ struct LocalListener {
 /// Listens at the address.
 /// Throws: `std::system_error`; with `EADDRINUSE` when somebody else has it.
 inline LocalListener listen_at(const LocalAddress& address) {
-    LocalListener made{local_socket(SOCK_STREAM, SOCK_NONBLOCK), {}};
+    LocalListener made{local_socket(SOCK_SEQPACKET, SOCK_NONBLOCK), {}};
     if (address.is_path())
         made.file = bind_path(made.socket.get(), address);
     else if (MUSTER_SYSCALL(bind)(made.socket.get(), address.get(), address.size()) == -1)
@@ -295,38 +272,13 @@ inline LocalListener listen_at(const LocalAddress& address) {
     return made;
 }
 
-/// The next one that connects to a listening socket; empty if there is none any more, or the socket
-/// was told to end.
+/// The next one that connects to a listening socket; empty if there is none any more.
 /// Throws: `std::system_error`.
 inline Fd accept_local(int fd) {
     const int raw = retry_interrupted(
         [&] { return MUSTER_SYSCALL(accept4)(fd, nullptr, nullptr, SOCK_CLOEXEC); });
-    if (raw == -1 && (errno == EAGAIN || errno == ECONNABORTED || errno == EINVAL)) return {};
+    if (raw == -1 && (errno == EAGAIN || errno == ECONNABORTED)) return {};
     return above_stdio(Fd{check(raw, "accept4")});
 }
-
-/// Sends some of the bytes, at least one; none when nobody holds the other end.
-///
-/// **Blocks** while the peer has too much to read. Requires: there are bytes.
-/// Throws: `std::system_error`.
-inline std::size_t send_some(int fd, std::span<const std::byte> bytes) {
-    const auto sent = retry_interrupted(
-        [&] { return MUSTER_SYSCALL(send)(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL); });
-    if (sent == -1 && (errno == EPIPE || errno == ECONNRESET)) return 0;
-    return static_cast<std::size_t>(check(sent, "send"));
-}
-
-/// Receives some bytes; none at the end. **Blocks** until there are any.
-/// Throws: `std::system_error`.
-inline std::size_t receive_some(int fd, std::span<std::byte> room) {
-    const auto got =
-        retry_interrupted([&] { return MUSTER_SYSCALL(recv)(fd, room.data(), room.size(), 0); });
-    // A peer that ended without having read everything says so after its last bytes.
-    if (got == -1 && errno == ECONNRESET) return 0;
-    return static_cast<std::size_t>(check(got, "recv"));
-}
-
-/// Whoever waits for the socket, here and at the other end, is told that it has ended.
-inline void end_conversation(int fd) noexcept { (void)MUSTER_SYSCALL(shutdown)(fd, SHUT_RDWR); }
 
 }  // namespace muster::detail::posix

@@ -110,6 +110,15 @@ void encode_as(Encoder& out, Value&& value) {
         detail::encode<T>(out, T(std::forward<Value>(value)));
 }
 
+/// Makes what the caller gave by `std::move` moved from: what it held is the call's, and no longer
+/// the caller's as well.
+template <typename Value>
+void take(Value&& value) {
+    if constexpr (!std::is_reference_v<Value> && !std::is_const_v<Value> &&
+                  std::is_move_constructible_v<Value>)
+        (void)Value(std::forward<Value>(value));
+}
+
 /// Encodes `fn(args...)` into the pool's memory.
 template <typename Plan, typename F, typename... Args, typename Fn, typename... Values>
 EncodedCall encode_call(PoolMemory& memory, ModuleTable& modules, Fn&& fn, Values&&... values) {
@@ -120,6 +129,8 @@ EncodedCall encode_call(PoolMemory& memory, ModuleTable& modules, Fn&& fn, Value
     else
         encode_callable(out, F(std::forward<Fn>(fn)), modules);
     (detail::encode_as<Args>(out, std::forward<Values>(values)), ...);
+    detail::take(std::forward<Fn>(fn));  // Only now: a call that cannot be encoded takes nothing.
+    (detail::take(std::forward<Values>(values)), ...);
     return finish_call(buffer, memory, modules,
                        &call_remotely<typename Plan::Result, Plan::with_token, F, Args...>,
                        Plan::with_token);
