@@ -111,11 +111,11 @@ void encode_as(Encoder& out, Value&& value) {
 }
 
 /// Makes what the caller gave by `std::move` moved from: what it held is the call's, and no longer
-/// the caller's as well.
+/// the caller's as well. Plain data holds nothing.
 template <typename Value>
 void take(Value&& value) {
     if constexpr (!std::is_reference_v<Value> && !std::is_const_v<Value> &&
-                  std::is_move_constructible_v<Value>)
+                  std::is_move_constructible_v<Value> && !std::is_trivially_copyable_v<Value>)
         (void)Value(std::forward<Value>(value));
 }
 
