@@ -110,9 +110,9 @@ class Terminal {
         }
         int status = 0;
         while (::waitpid(program, &status, WUNTRACED) == program && WIFSTOPPED(status)) {
-            say("stopped");
             ::tcsetpgrp(STDIN_FILENO, program);
-            ::kill(-program, SIGCONT);
+            ::kill(-program, SIGCONT);  // Takes a next stop that is under way with it, so first.
+            say("stopped");
         }
         ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
     }

@@ -92,7 +92,7 @@ inline lock() {
     :: atomic { holder == none -> holder = me }
     :: atomic { holder != none && dead[holder] -> holder = me };
 #ifndef MUTANT_NOT_CARRIED_OUT
-        carry_out()  /*= after_death_ = got == os::Locked::after_death; if (after_death_) guard.carry_out(); */
+        carry_out()  /*= if (got == os::Locked::after_death) guard.carry_out(); */
 #endif
     fi;
     skip;
