@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <new>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -33,8 +34,8 @@ TEST_CASE("whoever of those who wait for a mutex is killed, the others get it") 
         ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     REQUIRE(place != MAP_FAILED);
     auto& shared = *new (place) Shared;
-    const auto use = [&] {
-        if (shared.mutex.lock(deadline_after(20s)) == os::Locked::no) return false;
+    const auto use = [&](const muster::detail::Deadline& deadline) {
+        if (shared.mutex.lock(deadline) == os::Locked::no) return false;
         ++shared.locked;
         return shared.mutex.unlock();
     };
@@ -43,11 +44,11 @@ TEST_CASE("whoever of those who wait for a mutex is killed, the others get it") 
     const auto some_time = [&](int most_us) {
         return std::chrono::microseconds(std::uniform_int_distribution(0, most_us)(generator));
     };
-    for (int round = 0; round < 200; ++round) {
+    for (int round = 0; round < 400; ++round) {
         std::array<Copy, 4> users;
         for (Copy& user : users)
             user = Copy([&] {
-                while (use()) continue;
+                while (use(std::nullopt)) continue;
             });
         std::this_thread::sleep_for(some_time(2'000));
         std::atomic<bool> all_gone{false};
@@ -58,7 +59,7 @@ TEST_CASE("whoever of those who wait for a mutex is killed, the others get it") 
             }
             all_gone = true;
         });
-        while (!all_gone) REQUIRE(use());
+        while (!all_gone) REQUIRE(use(deadline_after(20s)));
     }
     CHECK(shared.locked > 0);
     ::munmap(place, sizeof(Shared));
