@@ -82,17 +82,17 @@ class Debugger {
     ::pid_t pid_;
 };
 
+int pid_after(ProcessGate gate) {
+    gate.pass();
+    return own_pid();
+}
+
 }  // namespace
 
 TEST_CASE("a worker that is stopped goes on with its task, and others have run the rest") {
     ProcessPool pool(2);
     const ProcessGate gate;
-    const auto held = pool.submit(
-        [](ProcessGate its) {
-            its.pass();
-            return own_pid();
-        },
-        gate);
+    const auto held = pool.submit(pid_after, gate);
     REQUIRE(gate.arrived());
     const int worker = pool.stats().pids.at(0);
     ::kill(worker, SIGSTOP);
@@ -128,12 +128,7 @@ TEST_CASE("a stopped worker's task can be killed, and its time limit holds") {
 TEST_CASE("a worker that a debugger attaches to and lets go finishes its task") {
     ProcessPool pool(1);
     const ProcessGate gate;
-    const auto task = pool.submit(
-        [](ProcessGate its) {
-            its.pass();
-            return own_pid();
-        },
-        gate);
+    const auto task = pool.submit(pid_after, gate);
     REQUIRE(gate.arrived());
     const int worker = pool.stats().pids.at(0);
     Debugger debugger(worker);
