@@ -61,4 +61,10 @@ class Watch {
     std::vector<::pollfd> watched_;
 };
 
+/// Whether there is something to read, or an end, now. Not of a negative descriptor.
+inline bool readable(int fd) noexcept {
+    ::pollfd entry{fd, POLLIN, 0};
+    return MUSTER_SYSCALL(poll)(&entry, 1, 0) > 0;
+}
+
 }  // namespace muster::detail::posix

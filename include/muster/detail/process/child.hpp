@@ -221,7 +221,7 @@ class Child : public std::enable_shared_from_this<Child>, private Mortal {
             // At the limit it may just have passed: then it takes as long as its arguments take.
             watch.wait(earlier(past_guard() ? Deadline() : limit, look_again));
             if (watch.ready(lifeline)) {
-                if (const auto packet = receive()) return judge(*packet);
+                if (const auto packet = receive_from_worker(lifeline_.get())) return judge(*packet);
                 wait_for_end();
             }
             if (ended()) {
@@ -233,22 +233,9 @@ class Child : public std::enable_shared_from_this<Child>, private Mortal {
         }
     }
 
-    [[nodiscard]] std::optional<Packet> receive() const noexcept {
-        Packet packet;
-        try {
-            if (os::receive_packet(lifeline_.get(),
-                                   std::as_writable_bytes(std::span(&packet, 1))) == sizeof packet)
-                return packet;
-        } catch (...) {  // A broken lifeline is a cut one.
-        }
-        return std::nullopt;
-    }
-
-    static void judge(const Packet& packet) {
-        if (packet.kind == Packet::Kind::ready) return;
-        const std::string program = os::own_executable();
-        if (packet.kind == Packet::Kind::other_build) throw EntryGuardError(other_build(program));
-        throw EntryGuardError(missing_guard(program));
+    void judge(const Packet& packet) const {
+        if (packet.kind != Packet::Kind::ready)
+            throw_refused(packet, "process '" + name() + "'", pid(), os::own_executable());
     }
 
     [[noreturn]] void throw_missing_guard() const {

@@ -5,8 +5,10 @@
 #include <exception>
 #include <optional>
 #include <string>
+#include <system_error>
 
 #include <muster/detail/os.hpp>
+#include <muster/detail/process/protocol.hpp>
 #include <muster/detail/process/worker_handle.hpp>
 #include <muster/errors.hpp>
 
@@ -68,6 +70,17 @@ inline std::string missing_guard(const std::string& program) {
            ", which the option .executable names, did not reach muster::entry_guard(): make "
            "`muster::entry_guard();` the first statement of its main, and build it together with "
            "this program";
+}
+
+/// Throws what a process says instead of `Packet::Kind::ready`.
+[[noreturn]] inline void throw_refused(const Packet& packet, const std::string& who, int pid,
+                                       const std::string& program) {
+    if (packet.kind == Packet::Kind::cannot_serve)
+        throw std::system_error(
+            std::make_error_code(std::errc::not_enough_memory),
+            "muster: " + who + " (pid " + std::to_string(pid) + "): " + packet.words());
+    if (packet.kind == Packet::Kind::other_build) throw EntryGuardError(other_build(program));
+    throw EntryGuardError(missing_guard(program));
 }
 
 }  // namespace muster::detail

@@ -131,7 +131,7 @@ class ForkServerLauncher final : public ForkLauncher {
         }
     }
 
-    /// **Throws**: `EntryGuardError`; `WorkerCrashed` if a signal has ended it.
+    /// **Throws**: `EntryGuardError`; `WorkerCrashed` if a signal has ended it; `std::system_error`.
     void expect_ready(int control, int pid) const {
         os::Watch watch;
         watch.add(control);
@@ -148,8 +148,8 @@ class ForkServerLauncher final : public ForkLauncher {
                                         " before it reached muster::entry_guard()",
                                     pid, -*end->signal, *end->signal);
         }
-        if (packet.kind == Packet::Kind::other_build) throw EntryGuardError(other_build(program()));
-        if (packet.kind != Packet::Kind::ready) throw EntryGuardError(missing_guard(program()));
+        if (packet.kind != Packet::Kind::ready)
+            throw_refused(packet, "the process to be copied", pid, program());
     }
 
     [[nodiscard]] WorkerRole role() const noexcept override { return WorkerRole::worker; }

@@ -281,27 +281,23 @@ class ProcessManager : public ProcessCore {
             end_late(worker);
         }
         if (const std::lock_guard held(mutex_); expired(worker.end_limit)) worker.kill();
-        if (death || !worker.lifeline)
-            if (const auto status = worker.process.poll_exit(false)) bury(worker, *status);
+        if (!death && worker.lifeline) return;
+        const auto status = worker.process.poll_exit(false);
+        if (!status) return;
+        // Its last words may have come after the look at its lifeline.
+        if (os::readable(worker.lifeline.get())) read_lifeline(worker);
+        bury(worker, *status);
     }
 
     void read_lifeline(WorkerHandle& worker) {
-        Packet packet;
-        std::optional<std::size_t> size;
-        try {
-            size = os::receive_packet(worker.lifeline.get(),
-                                      std::as_writable_bytes(std::span(&packet, 1)));
-        } catch (...) {  // A broken lifeline is a cut one.
-        }
-        if (!size) {
+        const std::optional<Packet> packet = receive_from_worker(worker.lifeline.get());
+        if (!packet) {
             const std::lock_guard held(mutex_);  // Who sends a stop looks at it.
             worker.lifeline = {};                // Its death follows at once, or has come.
             return;
         }
-        if (worker.life != Life::starting || *size != sizeof packet) return;
-        const std::string text(packet.text.data(),
-                               std::min<std::size_t>(packet.text_size, packet.text.size()));
-        switch (packet.kind) {
+        if (worker.life != Life::starting) return;
+        switch (packet->kind) {
             case Packet::Kind::ready: {
                 guard_seen_ = true;
                 const std::lock_guard held(mutex_);
@@ -320,13 +316,13 @@ class ProcessManager : public ProcessCore {
                 });
                 break;
             case Packet::Kind::initializer_failed:
-                break_pool([text] {
+                break_pool([text = packet->words()] {
                     return std::make_exception_ptr(BrokenProcessPool(
                         "muster: the process pool is broken: its initializer threw: " + text));
                 });
                 break;
             case Packet::Kind::cannot_serve:
-                worker.failure = text;
+                worker.failure = packet->words();
                 break;
             default:
                 break;
@@ -377,9 +373,9 @@ class ProcessManager : public ProcessCore {
         }
         if (life != Life::starting || over) return;
         guard_seen_ = guard_seen_ || worker.past_guard();
-        // Without a signal its main has ended, or another program's. (Where nobody is told how
-        // children end that is the likeliest.)
-        if (!status.signal && !guard_seen_)
+        // Without a signal or a reason its main has ended, or another program's. (Where nobody is
+        // told how children end that is the likeliest.)
+        if (!status.signal && worker.failure.empty() && !guard_seen_)
             guard_missed();
         else
             (void)cannot_start("the last one " + describe_end(status) +

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 /// The memory that a parent and its worker processes share, and who writes what.
@@ -184,6 +185,11 @@ struct Packet {
     std::uint32_t text_size = 0;
     std::uint64_t id = 0;
     std::array<char, 480> text{};
+
+    /// What `text` says, whatever a worker wrote.
+    [[nodiscard]] std::string words() const {
+        return {text.data(), std::min<std::size_t>(text_size, text.size())};
+    }
 };
 
 }  // namespace muster::detail

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -60,6 +61,8 @@ inline std::string worker_identity(const std::array<std::byte, 16>& nonce, const
 struct WorkerLink {
     WorkerPage* page = nullptr;
     WorkerFds fds{};
+    std::int64_t starter = -1;  ///< The process that started it, where it was started afresh.
+    bool refused = false;       ///< The system did not give what it takes to find the page.
 
     [[nodiscard]] int fd(Inherited which) const noexcept {
         return fds[static_cast<std::size_t>(which)];
@@ -71,8 +74,8 @@ struct WorkerLink {
 /// The environment variable alone proves nothing, since programs that a worker starts inherit it: the
 /// descriptor must hold a memory with the same random number in it.
 inline WorkerLink read_worker_link(const char* identity) noexcept {
+    WorkerLink link;
     try {
-        WorkerLink link;
         const char* text = identity + std::strcspn(identity, " ");
         for (int& fd : link.fds) {
             char* end = nullptr;
@@ -80,23 +83,43 @@ inline WorkerLink read_worker_link(const char* identity) noexcept {
             if (end == text) return {};
             text = end;
         }
+        if (*text == ' ') link.starter = std::strtoll(text, nullptr, 10);
         const int memory = link.fd(Inherited::worker_memory);
         std::array<std::byte, sizeof(std::uint64_t) + 16> head{};
-        if (!os::read_at_start(memory, head)) return {};
+        if (!os::read_at_start(memory, head)) return link;
         std::uint64_t magic = 0;
         std::array<std::byte, 16> inside{};
         std::memcpy(&magic, head.data(), sizeof magic);
         std::memcpy(inside.data(), head.data() + sizeof magic, inside.size());
         const std::string_view own(identity, static_cast<std::size_t>(text - identity));
-        if (magic != protocol_magic || worker_identity(inside, link.fds) != own) return {};
+        if (magic != protocol_magic || worker_identity(inside, link.fds) != own) return link;
         for (const int fd : link.fds) os::keep_from_children(fd);
         // Kept to the end of the process: who asks once more gets the same page.
         link.page = reinterpret_cast<WorkerPage*>(
             os::Mapping::read_write(memory, 0, result_ring_offset).release());
-        return link;
     } catch (...) {
-        return {};
+        link.refused = true;
     }
+    return link;
+}
+
+/// Tells the parent why this worker cannot serve. Best effort: the parent may be gone.
+inline void send_to_parent(int lifeline, Packet::Kind kind, std::string_view text = {}) noexcept {
+    Packet packet;
+    packet.kind = kind;
+    packet.text_size = static_cast<std::uint32_t>(std::min(text.size(), packet.text.size()));
+    std::copy_n(text.data(), packet.text_size, packet.text.data());
+    try {
+        (void)os::send_packet(lifeline, std::as_bytes(std::span(&packet, 1)));
+    } catch (...) {  // Then the parent sees the end of this process, which says less.
+    }
+}
+
+/// Ends a worker that has not even its link.
+[[noreturn]] inline void end_without_link(const WorkerFds& fds) noexcept {
+    send_to_parent(fds[static_cast<std::size_t>(Inherited::lifeline)], Packet::Kind::cannot_serve,
+                   "the system gives it no memory");
+    os::end_process(1);
 }
 
 /// The link of this process.
@@ -107,8 +130,8 @@ inline WorkerLink find_worker_link() noexcept {
     const char* const identity = std::getenv(worker_variable);
     if (!identity) return {};
     const WorkerLink link = read_worker_link(identity);
-    const char* const starter = std::strrchr(identity, ' ');
-    if (!link.page && starter && std::atoll(starter) == os::parent_process_id()) {
+    if (!link.page && link.starter == os::parent_process_id()) {
+        if (link.refused) end_without_link(link.fds);
         std::fputs(
             "muster: a worker process ends, because what it inherited from its parent was closed "
             "or replaced before main; leave descriptors 3 to 8 open in static initializers\n",
@@ -130,8 +153,10 @@ inline const WorkerLink& own_worker_link() noexcept {
     const std::uint64_t generation = os::fork_generation();
     const Known* found = known.load(std::memory_order_acquire);
     if (!found || found->generation != generation) {
-        found = new (std::nothrow) Known{generation, find_worker_link(), found};
+        const WorkerLink link = find_worker_link();
+        found = new (std::nothrow) Known{generation, link, found};
         static const WorkerLink none;
+        if (!found && link.page) end_without_link(link.fds);
         if (!found) return none;
         known.store(found, std::memory_order_release);
     }
@@ -160,17 +185,21 @@ inline void introduce_parent(WorkerPage& page) {
     copy_text(page.parent_name, own_name());
 }
 
-/// Tells the parent why this worker cannot serve. Best effort: the parent may be gone.
+/// As above, in a worker that has its link.
 inline void send_to_parent(Packet::Kind kind, std::string_view text = {}) noexcept {
+    send_to_parent(own_worker_link().fd(Inherited::lifeline), kind, text);
+}
+
+/// The next packet of the worker at the other end; none when the other end is closed, or broken.
+inline std::optional<Packet> receive_from_worker(int lifeline) noexcept {
     Packet packet;
-    packet.kind = kind;
-    packet.text_size = static_cast<std::uint32_t>(std::min(text.size(), packet.text.size()));
-    std::copy_n(text.data(), packet.text_size, packet.text.data());
     try {
-        (void)os::send_packet(own_worker_link().fd(Inherited::lifeline),
-                              std::as_bytes(std::span(&packet, 1)));
-    } catch (...) {  // Then the parent sees the end of this process, which says less.
+        if (os::receive_packet(lifeline, std::as_writable_bytes(std::span(&packet, 1))) ==
+            sizeof packet)
+            return packet;
+    } catch (...) {  // A broken lifeline is a cut one.
     }
+    return std::nullopt;
 }
 
 /// Asks the worker at the other end to stop a task. False if it cannot be told.

@@ -240,7 +240,6 @@ inline WorkerMain& start_worker(const WorkerLink& link) {
 /// Runs tasks until the parent has no more, or a Process's only call, and ends the process.
 [[noreturn]] inline void serve_tasks() {
     const WorkerLink& link = own_worker_link();
-    if (!link.page) os::end_process(1);  // No memory.
     // A copy has the name that it had before.
     if (link.page->process_name[0] != '\0') os::set_process_name(link.page->process_name.data());
     if (link.page->role == WorkerRole::copy) {
@@ -269,16 +268,16 @@ inline WorkerMain& start_worker(const WorkerLink& link) {
         std::array<std::byte, sizeof(std::uint64_t) + 16> head{};
         std::array<std::byte, 16> nonce{};
         if (!os::read_at_start(fds[static_cast<std::size_t>(Inherited::worker_memory)], head))
-            os::end_process(1);
+            end_without_link(fds);
         std::memcpy(nonce.data(), head.data() + sizeof(std::uint64_t), nonce.size());
         os::set_environment(worker_variable, worker_identity(nonce, fds));
         WorkerPage* const page = own_worker_page();
-        if (!page) os::end_process(1);
+        if (!page) end_without_link(fds);
         page->guard_passed.store(1, std::memory_order_seq_cst);
         os::allow_background_output();
         serve_tasks();
-    } catch (...) {  // No memory, or no descriptor. The parent sees the end of this process.
-        os::end_process(1);
+    } catch (...) {
+        end_without_link(fds);
     }
 }
 
@@ -288,7 +287,6 @@ inline WorkerMain& start_worker(const WorkerLink& link) {
 /// Serves the parent and ends the process.
 [[noreturn]] inline void serve_parent() {
     const WorkerLink& link = own_worker_link();
-    if (!link.page) os::end_process(1);  // No memory.
     link.page->guard_passed.store(1, std::memory_order_seq_cst);
     os::allow_background_output();
     if (!same_program(*link.page)) {
