@@ -96,7 +96,7 @@ class Condition {
         detail::SharedLock& state = lock.held_state("Condition::wait()");
         // Counted while it holds the lock: nobody can notify before it waits.
         detail::Block& waiter = handle_->enter(handle_.memory(), handle_.own().target.load());
-        const std::uint64_t depth = state.depth.load();
+        const std::uint32_t depth = state.depth.load();
         state.unlock();
         bool notified = false;
         try {
@@ -117,7 +117,7 @@ class Condition {
     }
 
     template <typename L, typename Handle>
-    static void relock(L& held, const Handle& lock, std::uint64_t depth) {
+    static void relock(L& held, const Handle& lock, std::uint32_t depth) {
         try {
             lock.lock();
         } catch (...) {

@@ -58,7 +58,7 @@ class SharedLockHandle {
     /// **Throws**: `InvalidStateError` when the calling thread does not hold it.
     void unlock() const {
         SharedLock& state = held_state("unlock()");
-        const std::uint64_t depth = state.depth.load(std::memory_order_relaxed);
+        const std::uint32_t depth = state.depth.load(std::memory_order_relaxed);
         if (depth == 1) return state.unlock();
         state.depth.store(depth - 1, std::memory_order_relaxed);
     }
@@ -70,7 +70,7 @@ class SharedLockHandle {
     void recover() const { (void)take(std::nullopt, Wanted::abandoned_too); }
 
     /// Whether some thread of any process holds it at the moment.
-    [[nodiscard]] bool locked() const { return handle_->holder.load() != 0; }
+    [[nodiscard]] bool locked() const { return handle_->locked(); }
 
   protected:
     SharedLockHandle() : handle_{std::in_place, 0} {}
@@ -95,10 +95,7 @@ class SharedLockHandle {
         SharedLock& state = *handle_;
         const os::Locked got = state.lock(deadline, wanted);
         if (got != os::Locked::by_caller) return got == os::Locked::yes;
-        if (!recursive && !deadline)
-            throw InvalidStateError(
-                "muster: lock() by the thread that holds this Lock already would never return; "
-                "unlock() it first, or use an RLock");
+        if (!recursive && !deadline) throw_held();
         if (!recursive) return false;
         state.depth.store(state.depth.load(std::memory_order_relaxed) + 1,
                           std::memory_order_relaxed);
@@ -117,10 +114,18 @@ class SharedLockHandle {
     /// **Throws**: `InvalidStateError` when the calling thread does not hold it.
     SharedLock& held_state(const char* call) const {
         SharedLock& state = *handle_;
-        if (!state.held_by_caller())
-            throw InvalidStateError(std::string("muster: ") + call +
-                                    " of a lock that the calling thread does not hold");
+        if (!state.held_by_caller()) throw_not_held(call);
         return state;
+    }
+
+    [[noreturn]] static void throw_held() {
+        throw InvalidStateError(
+            "muster: lock() by the thread that holds this Lock already would never return; "
+            "unlock() it first, or use an RLock");
+    }
+    [[noreturn]] static void throw_not_held(const char* call) {
+        throw InvalidStateError(std::string("muster: ") + call +
+                                " of a lock that the calling thread does not hold");
     }
 
     NameableHandle<SharedLock, kind> handle_;

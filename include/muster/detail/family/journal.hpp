@@ -71,7 +71,7 @@ class GuardedChange {
         os::Locked got = guard.mutex_.try_lock();
         for (int i = 0; i < 100 && got == os::Locked::no; ++i) {
             pause();
-            got = guard.mutex_.try_lock();
+            if (!guard.mutex_.held()) got = guard.mutex_.try_lock();
         }
         if (got == os::Locked::no) got = guard.mutex_.lock();
         if (got == os::Locked::after_death) guard.carry_out();

@@ -23,7 +23,7 @@ namespace muster::detail {
 
 /// In front of an object in memory with a name: other programs may be other versions.
 struct alignas(64) NamedHeader {
-    static constexpr std::uint64_t finished = 0x6d75'7374'6e61'0001;
+    static constexpr std::uint64_t finished = 0x6d75'7374'6e61'0002;
 
     SharedWord state{0};  ///< Becomes `finished` when all else is there.
     std::uint64_t kind = 0;
@@ -59,16 +59,19 @@ class NamedHandle {
     ~NamedHandle() = default;
 
     [[nodiscard]] State* operator->() const {
-        if (!memory_->hold())
-            throw InvalidStateError("muster: " + memory_->path() +
-                                    " is gone: no process had it any more when this copy of one "
-                                    "came to use it");
+        if (!memory_->hold()) throw_gone();
         return &state_in(memory_->bytes());
     }
     [[nodiscard]] const std::string& name() const noexcept { return memory_->name(); }
 
   private:
     static constexpr std::size_t before = sizeof(NamedHeader);
+
+    [[noreturn]] void throw_gone() const {
+        throw InvalidStateError("muster: " + memory_->path() +
+                                " is gone: no process had it any more when this copy of one "
+                                "came to use it");
+    }
 
     static NamedHeader& header_in(std::span<std::byte> bytes) noexcept {
         return *std::launder(reinterpret_cast<NamedHeader*>(bytes.data()));
@@ -128,7 +131,10 @@ class NameableHandle {
 
     [[nodiscard]] State& operator*() const { return *operator->(); }
     [[nodiscard]] State* operator->() const {
-        return std::visit([](const auto& handle) { return handle.operator->(); }, handle_);
+        // No std::visit: it calls through a table.
+        if (const Nameless* const nameless = std::get_if<Nameless>(&handle_))
+            return nameless->operator->();
+        return std::get<Named>(handle_).operator->();
     }
     /// Empty if it has none.
     [[nodiscard]] const std::string& name() const noexcept {

@@ -27,13 +27,12 @@ struct SharedLock {
         if (got == os::Locked::no) {
             // Who has it may be another one who is being told.
             // In this order, the reverse of unlock()'s: else a recovered lock would seem abandoned.
-            if (holder.load(std::memory_order_acquire) == 0 && abandoned.load() != 0)
-                throw_abandoned();
+            if (!locked() && abandoned.load() != 0) throw_abandoned();
             return got;
         }
         if (got == os::Locked::after_death) {
             abandoned.store(1, std::memory_order_relaxed);
-            holder.store(0, std::memory_order_relaxed);
+            depth.store(0, std::memory_order_relaxed);
         }
         if (abandoned.load() != 0 && wanted == Wanted::ordinary) {
             (void)mutex.unlock();
@@ -41,13 +40,14 @@ struct SharedLock {
         }
         // relaxed: others only look; what the lock guards is ordered by the mutex.
         mapping.store(own_mapping(), std::memory_order_relaxed);
-        holder.store(own_number(), std::memory_order_relaxed);
         depth.store(1, std::memory_order_relaxed);
         return os::Locked::yes;
     }
 
-    [[nodiscard]] bool held_by_caller() const {
-        return holder.load(std::memory_order_relaxed) == own_number();
+    [[nodiscard]] bool held_by_caller() const { return mutex.held_by_caller(); }
+    /// Whether a thread of any process holds it, or died holding it and nobody knows yet.
+    [[nodiscard]] bool locked() const noexcept {
+        return depth.load(std::memory_order_acquire) != 0;
     }
 
     /// Requires: held_by_caller().
@@ -55,26 +55,25 @@ struct SharedLock {
         // Whoever gets it while it is abandoned has recovered it.
         if (abandoned.load(std::memory_order_relaxed) != 0)
             abandoned.store(0, std::memory_order_relaxed);
-        holder.store(0, std::memory_order_release);
+        depth.store(0, std::memory_order_release);
         (void)mutex.unlock();
     }
 
     /// With a name: whether its holder died, and the next one is still to be told.
     [[nodiscard]] bool outlasts_users() const noexcept {
-        return holder.load() != 0 || abandoned.load() != 0;
+        return locked() || abandoned.load() != 0;
     }
     /// Whether a thread of this process has locked it through this mapping. The system, and the
     /// thread when it locks others, then look at the mutex in here.
     [[nodiscard]] bool held_by_process() const {
         // In this order: no thread uses this mapping any more, so the second cannot become true.
-        return holder.load() != 0 && mapping.load() == own_mapping();
+        return locked() && mapping.load() == own_mapping();
     }
 
     os::RobustMutex mutex;
     std::atomic<std::uint32_t> abandoned{0};
-    std::atomic<std::uint32_t> holder{0};  ///< Its thread, as the system numbers them; 0: none.
-    SharedWord mapping{0};                 ///< Through which it was locked last.
-    SharedWord depth{0};                   ///< Of a recursive one: how often its holder has it.
+    std::atomic<std::uint32_t> depth{0};  ///< How often its holder has it; 0: nobody holds it.
+    SharedWord mapping{0};                ///< Through which it was locked last.
 
   private:
     [[noreturn]] static void throw_abandoned() {
@@ -82,7 +81,6 @@ struct SharedLock {
             "muster: the process that held this lock has died, and what the lock guards may be "
             "half changed: call recover(), mend it, and unlock()");
     }
-    static std::uint32_t own_number() { return static_cast<std::uint32_t>(os::thread_id()); }
     /// A number for where this process has the lock.
     [[nodiscard]] std::uint64_t own_mapping() const {
         return os::fork_generation() ^ reinterpret_cast<std::uintptr_t>(this);

@@ -87,6 +87,14 @@ class SharedReference {
     /// This process's reference. **Throws**: `InvalidStateError` in a copy of the process that comes
     /// too late: those that had the object have dropped it.
     [[nodiscard]] Block& own() {
+        const Held* const held = held_.load(std::memory_order_acquire);
+        if (held->generation == os::fork_generation()) [[likely]] return *held->block;
+        return own_in_copy();
+    }
+
+  private:
+    /// As `own`, which is called all the time, for the first time in a copy of the process.
+    Block& own_in_copy() {
         Held* held = held_.load(std::memory_order_acquire);
         const std::uint64_t generation = os::fork_generation();
         while (held->generation != generation) {
@@ -102,7 +110,6 @@ class SharedReference {
         return *held->block;
     }
 
-  private:
     [[noreturn]] static void throw_gone() {
         throw InvalidStateError(
             "muster: this lock, queue or other shared object is gone: no process held it any more "
@@ -152,8 +159,7 @@ class SharedHandle {
         return &reference_->template object<State>();
     }
     [[nodiscard]] Block& own() const {
-        if (!reference_)
-            throw InvalidStateError("muster: this handle was never read from another process");
+        if (!reference_) [[unlikely]] throw_unread();
         return reference_->own();
     }
     [[nodiscard]] FamilyMemory& memory() const noexcept { return reference_->memory(); }
@@ -172,6 +178,10 @@ class SharedHandle {
     }
 
   private:
+    [[noreturn]] static void throw_unread() {
+        throw InvalidStateError("muster: this handle was never read from another process");
+    }
+
     std::shared_ptr<SharedReference> reference_;
 };
 

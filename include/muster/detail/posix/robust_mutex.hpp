@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <pthread.h>
+#include <linux/futex.h>
 
 #include <algorithm>
-#include <cerrno>
+#include <array>
+#include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
-#include <ctime>
 
 #include <muster/detail/deadline.hpp>
-#include <muster/detail/posix/syscall.hpp>
+#include <muster/detail/posix/futex.hpp>
+#include <muster/detail/posix/robust_list.hpp>
 
 namespace muster::detail::posix {
 
@@ -24,81 +26,110 @@ enum class Locked : std::uint8_t {
 
 /// A mutex in shared memory whose next owner learns that the one before died with it.
 ///
+/// The C library has robust mutexes that follow the same rules of the system. This one is free of
+/// what theirs have to ask at each call, and takes a quarter of the time.
+///
 /// Lies in memory that processes share, at any address; nothing is to be destroyed.
 /// Thread safety: all members, for threads of all processes that map it.
 class RobustMutex {
   public:
-    /// Throws: `std::system_error`.
-    RobustMutex() {
-        ::pthread_mutexattr_t attributes;
-        check_error(::pthread_mutexattr_init(&attributes), "pthread_mutexattr_init");
-        (void)::pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-        (void)::pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-        // Its owner's second lock, and others' unlock, are errors instead of a hang.
-        (void)::pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
-        const int error = ::pthread_mutex_init(&mutex_, &attributes);
-        (void)::pthread_mutexattr_destroy(&attributes);
-        check_error(error, "pthread_mutex_init");
-    }
+    RobustMutex() = default;
     RobustMutex(const RobustMutex&) = delete;
     RobustMutex& operator=(const RobustMutex&) = delete;
 
     /// Blocks: until it is free, at most until the deadline.
-    /// Throws: `std::system_error`.
+    /// Throws: `std::system_error`, as `RobustList::own`.
     Locked lock(const Deadline& deadline = std::nullopt) {
+        RobustList& own = RobustList::own();
+        own.announce(links_);
+        Locked got = take(own, 0);
+        if (got == Locked::no) got = wait(own, deadline);
+        own.announce_none();
+        return got;
+    }
+
+    /// Throws: as `lock`.
+    Locked try_lock() {
+        RobustList& own = RobustList::own();
+        own.announce(links_);
+        const Locked got = take(own, 0);
+        own.announce_none();
+        return got;
+    }
+
+    /// False if the calling thread does not hold it.
+    bool unlock() noexcept {
+        RobustList& own = RobustList::own();
+        if (!held_by(own)) return false;
+        own.announce(links_);
+        own.remove(links_);
+        // release: pairs with who takes it next.
+        const std::uint32_t seen = word().exchange(0, std::memory_order_release);
+        if ((seen & FUTEX_WAITERS) != 0) wake_one(word(), Sharing::processes);
+        own.announce_none();
+        return true;
+    }
+
+    /// Whether some thread holds it at the moment. Who spins looks at that, for an attempt to lock
+    /// disturbs the one that holds it.
+    [[nodiscard]] bool held() const noexcept {
+        return (word().load(std::memory_order_relaxed) & FUTEX_TID_MASK) != 0;
+    }
+    /// Throws: as `lock`.
+    [[nodiscard]] bool held_by_caller() const { return held_by(RobustList::own()); }
+
+  private:
+    [[nodiscard]] bool held_by(const RobustList& own) const noexcept {
+        return (word().load(std::memory_order_relaxed) & FUTEX_TID_MASK) == own.thread();
+    }
+
+    /// Takes it if nobody has it. `sleepers` is FUTEX_WAITERS where others may sleep.
+    Locked take(RobustList& own, std::uint32_t sleepers) noexcept {
+        std::uint32_t seen = 0;
+        // acquire: pairs with the release in unlock().
+        while (
+            !word().compare_exchange_strong(seen, own.thread() | sleepers | (seen & FUTEX_WAITERS),
+                                            std::memory_order_acquire, std::memory_order_relaxed)) {
+            const std::uint32_t holder = seen & FUTEX_TID_MASK;
+            if (holder != 0) return holder == own.thread() ? Locked::by_caller : Locked::no;
+        }
+        own.add(links_);
+        return (seen & FUTEX_OWNER_DIED) != 0 ? Locked::after_death : Locked::yes;
+    }
+
+    Locked wait(RobustList& own, const Deadline& deadline) noexcept {
         // Who is killed just after it was woken, while a third one locks the mutex in passing, takes
         // the note along that others sleep, and nobody would wake them. So nobody sleeps for long.
         constexpr Clock::duration longest = std::chrono::seconds(1);
-        for (Clock::duration nap = longest / 50;; nap = std::min(2 * nap, longest)) {
-            const int error = ::pthread_mutex_trylock(&mutex_);
-            if (error != EBUSY || expired(deadline)) return result(error);
-            const int waited = lock_until(*earlier(Clock::now() + nap, deadline));
-            if (waited != ETIMEDOUT) return result(waited);
+        Clock::duration nap = longest / 50;
+        while (!expired(deadline)) {
+            std::uint32_t seen = word().load(std::memory_order_relaxed);
+            const bool held = (seen & FUTEX_TID_MASK) != 0;
+            if (held && ((seen & FUTEX_WAITERS) != 0 ||
+                         word().compare_exchange_strong(seen, seen | FUTEX_WAITERS,
+                                                        std::memory_order_relaxed))) {
+                (void)sleep_on(word(), seen | FUTEX_WAITERS, earlier(Clock::now() + nap, deadline),
+                               Sharing::processes);
+                nap = std::min(2 * nap, longest);
+            }
+            const Locked got = take(own, FUTEX_WAITERS);
+            if (got != Locked::no) return got;
         }
-    }
-    Locked try_lock() { return result(::pthread_mutex_trylock(&mutex_)); }
-
-    /// False if the calling thread does not hold it.
-    bool unlock() noexcept { return ::pthread_mutex_unlock(&mutex_) == 0; }
-
-  private:
-    Locked result(int error) {
-        switch (error) {
-            case 0:
-                return Locked::yes;
-            case EOWNERDEAD:
-                (void)::pthread_mutex_consistent(&mutex_);
-                return Locked::after_death;
-            case EBUSY:
-            case ETIMEDOUT:
-                return Locked::no;
-            case EDEADLK:
-                return Locked::by_caller;
-            default:
-                throw_error(error, "pthread_mutex_lock");
-        }
+        return Locked::no;
     }
 
-    int lock_until(Clock::time_point deadline) noexcept {
-        // The function that takes the steady clock's time is not in every C library.
-        for (;;) {
-            const auto left = deadline - Clock::now();
-            ::timespec until{};
-            ::clock_gettime(CLOCK_REALTIME, &until);
-            const auto wake = std::chrono::seconds(until.tv_sec) +
-                              std::chrono::nanoseconds(until.tv_nsec) +
-                              std::max<Clock::duration>(left, Clock::duration::zero());
-            const auto seconds = std::chrono::floor<std::chrono::seconds>(wake);
-            until.tv_sec = static_cast<decltype(until.tv_sec)>(seconds.count());
-            until.tv_nsec = static_cast<decltype(until.tv_nsec)>(
-                std::chrono::nanoseconds(wake - seconds).count());
-            const int error = ::pthread_mutex_timedlock(&mutex_, &until);
-            // The wall clock may have been set meanwhile.
-            if (error != ETIMEDOUT || Clock::now() >= deadline) return error;
-        }
+    // The word is where the C library's mutexes have theirs, as seen from the links.
+    static_assert(sizeof(void*) == 8, "muster needs a system of 64 bits");
+    static constexpr long before_node = 32;
+    static constexpr std::size_t word_index = (before_node + RobustList::word_distance) / 4;
+
+    [[nodiscard]] std::atomic<std::uint32_t>& word() noexcept { return words_[word_index]; }
+    [[nodiscard]] const std::atomic<std::uint32_t>& word() const noexcept {
+        return words_[word_index];
     }
 
-    ::pthread_mutex_t mutex_;
+    alignas(8) std::array<std::atomic<std::uint32_t>, 6> words_{};
+    RobustLinks links_;
 };
 
 }  // namespace muster::detail::posix
