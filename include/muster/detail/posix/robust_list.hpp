@@ -119,6 +119,7 @@ class RobustList {
         ::pthread_mutexattr_t robust;
         ::pthread_mutex_t mutex;
         check_error(::pthread_mutexattr_init(&robust), "pthread_mutexattr_init");
+        (void)::pthread_mutexattr_setpshared(&robust, PTHREAD_PROCESS_SHARED);
         (void)::pthread_mutexattr_setrobust(&robust, PTHREAD_MUTEX_ROBUST);
         const int error = ::pthread_mutex_init(&mutex, &robust);
         (void)::pthread_mutexattr_destroy(&robust);
