@@ -246,4 +246,29 @@ TEST_CASE_TEMPLATE("submit takes options before the callable", E, EVERY_EXECUTOR
     CHECK(pool.try_submit({.priority = 1}, twice, 4).value().result() == 8);
 }
 
+TEST_CASE_TEMPLATE("errors of a future say which task it is of", E, EVERY_POOL) {
+    E pool(1);
+    TaskGate gate;
+    auto first = pool.submit({.name = "first"}, TaskGate::pass, gate.path(), 'a');
+    const auto second = pool.submit({.name = "second"}, twice, 1);
+    gate.arrival();
+    const auto words = [](auto call) {
+        try {
+            (void)call();
+        } catch (const muster::Error& error) {
+            return std::string(error.what());
+        }
+        return std::string();
+    };
+
+    CHECK(words([&] { return second.result(1ms); }).find("'second'") != std::string::npos);
+    (void)second.cancel();
+    CHECK(words([&] { return second.result(); }).find("'second'") != std::string::npos);
+    CHECK(words([&] { return second.exception(); }).find("'second'") != std::string::npos);
+    gate.open();
+    const auto same = first;
+    (void)std::move(first).result();
+    CHECK(words([&] { return same.result(); }).find("'first'") != std::string::npos);
+}
+
 }  // namespace executor_contract_test

@@ -369,4 +369,20 @@ TEST_CASE("the delays double without overflow") {
     CHECK(retry_delay(-1s, 3) == 0ns);
 }
 
+TEST_CASE_TEMPLATE("a shutdown that cancels ends the delay before a retry at once", E,
+                   EVERY_LOCAL_EXECUTOR) {
+    E pool;
+    Tries tries;
+    Future<int> task;
+    std::thread other([&] {
+        task = pool.submit({.retries = 1, .retry_delay = 1h}, succeed_at, tries.path(), 2);
+    });
+    while (tries.count() == 0 || pool.stats().running != 0) std::this_thread::yield();
+    pool.shutdown({.cancel_futures = true});
+    other.join();
+    CHECK(task.cancelled());
+    CHECK(tries.count() == 1);
+    CHECK(pool.stats().cancelled == 1);
+}
+
 }  // namespace task_retries_local_test

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -166,6 +167,42 @@ TEST_CASE("wait_idle waits for the callbacks of a task that ran past its time") 
     leave.set();
     pool.wait_idle();
     CHECK(pool.stats().timed_out == 1);
+}
+
+TEST_CASE("who waits for a task whose time is over does not wait for its stop callbacks") {
+    const Event gate;
+    ThreadPoolExecutor pool(1);
+    auto task = pool.submit({.timeout = 1ms}, [gate](muster::StopToken stop) {
+        const std::stop_callback held(stop, [gate] { gate.wait(); });
+        while (!stop.stop_requested()) std::this_thread::yield();
+    });
+    CHECK_THROWS_AS(task.result(), muster::TaskTimeout);
+    gate.set();
+}
+
+TEST_CASE("a stop callback may submit to its task's full pool, or shut it down") {
+    for (const bool submits : {true, false}) {
+        for (const bool by_time : {true, false}) {
+            CAPTURE(submits);
+            CAPTURE(by_time);
+            ThreadPoolExecutor pool({.max_workers = 1, .max_pending = 1});
+            const Event called;
+            const auto listen = [&](muster::StopToken stop) {
+                const std::stop_callback callback(stop, [&] {
+                    submits ? pool.post([] {}) : pool.shutdown();
+                    called.set();
+                });
+                while (!stop.stop_requested()) std::this_thread::yield();
+            };
+            auto task = by_time ? pool.submit({.timeout = 1ms}, listen) : pool.submit(listen);
+            while (!by_time && !task.running()) std::this_thread::yield();
+            if (!by_time) CHECK(task.request_stop());
+            called.wait();
+            CHECK((task.exception() != nullptr) == by_time);
+            pool.shutdown();
+            CHECK(pool.stats().completed + pool.stats().timed_out == (submits ? 2 : 1));
+        }
+    }
 }
 
 }  // namespace thread_pool_timeout_test

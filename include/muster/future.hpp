@@ -114,9 +114,9 @@ class AnyFuture {
     template <typename Rep, typename Period>
     void throw_unless_done(std::chrono::duration<Rep, Period> timeout) const {
         if (!state().done() && !state().wait_if_it_comes(detail::deadline_after(timeout)))
-            throw TimeoutError(
-                "muster: the result was not there in the time given; the task goes "
-                "on, and you may ask again");
+            throw TimeoutError("muster: the result of " + state().title() +
+                               " was not there in the time given; it goes on, and you may ask "
+                               "again");
     }
 
   private:
@@ -125,7 +125,7 @@ class AnyFuture {
 
     [[nodiscard]] std::exception_ptr outcome() const {
         if (!state().done()) detail::StateBase::throw_orphaned();
-        if (state().phase() == detail::Phase::cancelled) throw CancelledError();
+        if (state().phase() == detail::Phase::cancelled) state().throw_cancelled();
         return state().error();
     }
 

@@ -2,7 +2,8 @@
 // headers: detail/gate.hpp detail/admission.hpp
 // mutants: COUNT_AFTER_LOOK TURN_AFTER_LOOK WAKE_BEFORE_TURN RELAXED_COUNT RELAXED_CHANGE
 //
-// Gate::wait() and Gate::notify(), used as Admission does: who looks takes a place if there is one.
+// Gate::wait() and Gate::notify_one(), used as Admission does: who looks takes a place if there is
+// one, and who leaves wakes one. (Gate::notify() does the same and wakes all.)
 //
 // Proved: no waiter without a deadline sleeps for good while there is a place for it, and no place
 // is taken twice or lost, for two waiters without and one with a deadline, and three who leave.
@@ -84,8 +85,15 @@ active [waiters_max] proctype Waiter() {
 done: skip
 }
 
-inline wake_all() {
-    d_step { asleep[0] = false; asleep[1] = false; asleep[2] = false }
+inline wake_one() {  // Whichever.
+    atomic {
+        if
+        :: asleep[0] -> asleep[0] = false
+        :: asleep[1] -> asleep[1] = false
+        :: asleep[2] -> asleep[2] = false
+        :: else
+        fi
+    }
 }
 
 active [places] proctype Leaver() {
@@ -94,17 +102,17 @@ active [places] proctype Leaver() {
     counted = waiters;
     room++;
 #else
-    room++;  /*= room_.fetch_add(1, std::memory_order_seq_cst); gate_.notify(); */
+    room++;  /*= room_.fetch_add(1, std::memory_order_seq_cst); gate_.notify_one(); */
     counted = waiters;  /*= if (waiters_.load(std::memory_order_seq_cst) == 0) return; */
 #endif
     if
     :: counted != 0 ->
 #ifdef MUTANT_WAKE_BEFORE_TURN
-        wake_all()
+        wake_one()
         turns++
 #else
-        turns++;  /*= turns_.fetch_add(1, std::memory_order_release); os::wake_all(turns_); */
-        wake_all()
+        turns++;  /*= turns_.fetch_add(1, std::memory_order_release); os::wake_one(turns_); */
+        wake_one()
 #endif
     :: else
     fi

@@ -19,6 +19,7 @@ using ::dup3;
 using ::epoll_create1;
 using ::epoll_ctl;
 using ::fcntl;
+using ::getsockopt;
 using ::open;
 using ::ppoll;
 using ::pthread_atfork;
@@ -40,9 +41,12 @@ inline ::ssize_t recvmsg(int fd, ::msghdr* message, int flags) {
 #define MUSTER_SYSCALL(name) ::overlooking::name
 #include <array>
 #include <cstddef>
+#include <cstring>
 #include <muster/detail/posix/socket_transfer.hpp>
 
 #include <doctest/doctest.h>
+
+#include "posix/descriptors.hpp"
 
 namespace posix_socket_transfer_test {
 
@@ -65,6 +69,37 @@ TEST_CASE("what a peer sends right before it ends is not overlooked") {
         CHECK(static_cast<bool>(attached) == sends);
         CHECK(try_receive(receiving.get(), packet, attached) == 0U);
     }
+}
+
+TEST_CASE("descriptors that nobody asked for are closed") {
+    const auto before = muster::test::open_descriptors();
+    {
+        int raw[2] = {-1, -1};
+        REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, raw) == 0);
+        const Fd receiving(raw[0]);
+        const Fd sending(raw[1]);
+        const std::array<int, 2> both{receiving.get(), receiving.get()};
+        for (const std::size_t bytes : {std::size_t{0}, std::size_t{3}}) {
+            std::array<std::byte, 3> packet{};
+            ::iovec part{packet.data(), bytes};
+            alignas(::cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof both)> control{};
+            ::msghdr message{};
+            message.msg_iov = &part;
+            message.msg_iovlen = 1;
+            message.msg_control = control.data();
+            message.msg_controllen = control.size();
+            ::cmsghdr* const header = CMSG_FIRSTHDR(&message);
+            header->cmsg_level = SOL_SOCKET;
+            header->cmsg_type = SCM_RIGHTS;
+            header->cmsg_len = CMSG_LEN(sizeof both);
+            std::memcpy(CMSG_DATA(header), both.data(), sizeof both);
+            REQUIRE(::sendmsg(sending.get(), &message, 0) != -1);
+        }
+        std::array<std::byte, 3> packet{};
+        Fd attached;
+        CHECK(try_receive(receiving.get(), packet, attached) == 3U);
+    }
+    CHECK(muster::test::open_descriptors() == before);
 }
 
 }  // namespace posix_socket_transfer_test

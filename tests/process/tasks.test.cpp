@@ -251,30 +251,6 @@ TEST_CASE("a callback may wait until its pool is idle, the callbacks of others i
     CHECK(others == 21);
 }
 
-TEST_CASE("a pool may be destroyed by a callback of its own") {
-    for (int i = 0; i < 20; ++i) {
-        auto pool = std::make_unique<ProcessPoolExecutor>(1);
-        const Event destroyed;
-        auto first = pool->submit(same, 1);
-        first.add_done_callback([&, destroyed](const auto&) {
-            pool.reset();
-            destroyed.set();
-        });
-        destroyed.wait();
-        CHECK(first.result() == 1);
-    }
-}
-
-TEST_CASE("a pool may be gone when the last thread that knows its future lets go") {
-    for (int i = 0; i < 50; ++i) {
-        auto pool = std::make_unique<ProcessPoolExecutor>(1);
-        pool->submit(same, 1).add_done_callback([](const auto&) {});
-        Future<int> kept = pool->submit(same, 2);
-        pool.reset();
-        CHECK(kept.result() == 2);
-    }
-}
-
 TEST_CASE("submit waits for room, and try_submit does not") {
     ProcessPoolExecutor pool({.max_workers = 1, .max_pending = 2});
     TaskGate gate;

@@ -43,7 +43,7 @@ class Admission {
     void leave() noexcept {
         if (!bounded_) return;
         room_.fetch_add(1, std::memory_order_seq_cst);
-        gate_.notify();
+        gate_.notify_one();  // There is room for one: to wake all would cost each task all of them.
     }
 
     /// Makes those who wait for room look at `closed()` again.

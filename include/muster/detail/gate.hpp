@@ -39,6 +39,13 @@ class Gate {
         os::wake_all(turns_);
     }
 
+    /// Makes one who waits look again: enough where a change lets only one go on, whoever it is.
+    void notify_one() noexcept {
+        if (waiters_.load(std::memory_order_seq_cst) == 0) return;
+        turns_.fetch_add(1, std::memory_order_release);
+        os::wake_one(turns_);
+    }
+
     [[nodiscard]] bool watched() const noexcept {
         return waiters_.load(std::memory_order_seq_cst) != 0;
     }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -199,6 +200,14 @@ class StateBase {
     /// Where exceptions of callbacks go; null for the default, a line on stderr.
     [[nodiscard]] virtual TaskOwner* owner() const noexcept { return nullptr; }
 
+    /// What errors call it.
+    [[nodiscard]] virtual std::string title() const { return "a task"; }
+    [[noreturn]] void throw_cancelled() const {
+        throw CancelledError("muster: " + title() +
+                             " was cancelled before it began, or killed, so it has no result; submit "
+                             "it again if it is still wanted");
+    }
+
     /// The exception of a failed state.
     [[nodiscard]] virtual std::exception_ptr error() const noexcept = 0;
 
@@ -319,10 +328,10 @@ class State : public StateBase {
     /// Writes the value. Requires: the sole right to settle.
     template <typename... Values>
     void emplace_value(Values&&... values) {
-        std::construct_at(&value_, std::forward<Values>(values)...);
+        std::construct_at(std::addressof(value_), std::forward<Values>(values)...);
     }
     void emplace_error(std::exception_ptr error) noexcept {
-        std::construct_at(&error_, std::move(error));
+        std::construct_at(std::addressof(error_), std::move(error));
     }
 
     void succeed(Stored<R> value) noexcept(std::is_nothrow_move_constructible_v<Stored<R>>) {
@@ -356,20 +365,20 @@ class State : public StateBase {
 
   protected:
     ~State() override {
-        if (phase() == Phase::succeeded) std::destroy_at(&value_);
-        if (phase() == Phase::failed) std::destroy_at(&error_);
+        if (phase() == Phase::succeeded) std::destroy_at(std::addressof(value_));
+        if (phase() == Phase::failed) std::destroy_at(std::addressof(error_));
     }
 
   private:
     void throw_unless_succeeded() const {
         if (!done()) throw_orphaned();  // Else who asks has waited until it was.
         if (phase() == Phase::failed) std::rethrow_exception(error_);
-        if (phase() != Phase::succeeded) throw CancelledError();
+        if (phase() != Phase::succeeded) throw_cancelled();
     }
-    [[noreturn]] static void throw_taken() {
-        throw InvalidStateError(
-            "muster: this future's result was moved out by an earlier result() on an rvalue; call "
-            "result() on a named future to share the value");
+    [[noreturn]] void throw_taken() const {
+        throw InvalidStateError("muster: the result of " + title() +
+                                " was moved out by an earlier result() on an rvalue; call result() "
+                                "on a named future to share the value");
     }
 
     union {

@@ -49,7 +49,7 @@ class Task : public State<R>, public Runnable {
         while (leave_pending(Phase::running)) {
             const Deadline again = perform(context);
             if (!again) return;
-            this->sleep_until_done(again);
+            owner_->delay_here(*this, again);
             context.now = Clock::now();
         }
     }
@@ -78,7 +78,7 @@ class Task : public State<R>, public Runnable {
 
     bool request_stop() noexcept final {
         if (this->done()) return false;
-        if (!attempts_) return stop_source() && stop_source()->request_stop();
+        if (!attempts_) return stop_source() && owner_->request_stop(*stop_source());
         std::optional<StopSource> source;
         bool first = false;
         bool between_attempts = false;
@@ -88,7 +88,7 @@ class Task : public State<R>, public Runnable {
             source = copy_of_source();
             between_attempts = attempts_->tried() && advance_pending(Phase::settling);
         }
-        if (source) source->request_stop();
+        if (source) owner_->request_stop(*source);
         if (between_attempts) {
             this->drop_work();
             this->emplace_error(attempts_->error);
@@ -96,6 +96,11 @@ class Task : public State<R>, public Runnable {
                                             attempts_->timed_out);
         }
         return first && (source || attempts_->options.retries != 0);
+    }
+
+    [[nodiscard]] std::string title() const final {
+        const bool named = attempts_ && !attempts_->options.name.empty();
+        return named ? "task '" + attempts_->options.name + "'" : StateBase::title();
     }
 
     bool help() noexcept final {
@@ -122,10 +127,11 @@ class Task : public State<R>, public Runnable {
     }
 
     void end_overrun(const Overrun& overrun) noexcept final {
-        if (overrun.source) overrun.source->request_stop();
+        // Who waits for the outcome does not wait for stop callbacks.
+        Continuation* const callbacks = overrun.settles ? this->publish(Phase::failed) : nullptr;
+        if (overrun.source) owner_->request_stop(*overrun.source);
         if (!overrun.settles) return;
-        owner_->finish_timed_out(*this, this->publish(Phase::failed),
-                                 posted_ ? attempts_->error : nullptr);
+        owner_->finish_timed_out(*this, callbacks, posted_ ? attempts_->error : nullptr);
         if (is_second_to_end()) owner_->ended_elsewhere();
     }
 
@@ -253,7 +259,7 @@ class Task : public State<R>, public Runnable {
                 }
             }
         }
-        if (owner_->cancels_retries()) this->cancel();
+        if (!again && owner_->cancels_retries()) this->cancel();
         return true;
     }
 
@@ -263,11 +269,9 @@ class Task : public State<R>, public Runnable {
     }
 
     std::exception_ptr timeout_error() const {
-        const TaskOptions& options = attempts_->options;
         return std::make_exception_ptr(TaskTimeout(
-            "muster: " + (options.name.empty() ? "a task" : "task '" + options.name + "'") +
-            " ran longer than its timeout of " +
-            std::to_string(std::chrono::duration<double>(*options.timeout).count()) +
+            "muster: " + title() + " ran longer than its timeout of " +
+            std::to_string(std::chrono::duration<double>(*attempts_->options.timeout).count()) +
             " s; it was asked to stop, and keeps its thread until it returns"));
     }
 

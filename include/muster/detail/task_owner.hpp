@@ -14,6 +14,7 @@
 #include <muster/detail/error_handler.hpp>
 #include <muster/detail/gate.hpp>
 #include <muster/detail/ledger.hpp>
+#include <muster/detail/local_delays.hpp>
 #include <muster/detail/runnable.hpp>
 #include <muster/detail/running_names.hpp>
 #include <muster/detail/shared_state.hpp>
@@ -134,12 +135,26 @@ class TaskOwner {
         // Either this finds the task, or who puts it back sees the flag: the timers' lock orders it.
         cancels_retries_.store(true, std::memory_order_seq_cst);
         for (const Ref<StateBase>& task : timers().waiting()) task->cancel();
+        for (const Ref<StateBase>& task : delays_.tasks()) task->cancel();
     }
     [[nodiscard]] bool cancels_retries() const noexcept {
         return cancels_retries_.load(std::memory_order_seq_cst);
     }
 
+    /// Waits in the thread that ran the task until its next attempt, or until it is done: cancelled.
+    void delay_here(StateBase& task, const Deadline& again) noexcept {
+        const LocalDelays::Entry here(delays_, task);
+        if (cancels_retries()) task.cancel();
+        task.sleep_until_done(again);
+    }
+
     // --- ending
+
+    /// Asks a task to stop: its stop callbacks run here and now, and may submit as it may.
+    virtual bool request_stop(StopSource source) noexcept {
+        const FrameGuard frame(*this, 1);
+        return source.request_stop();
+    }
 
     /// Runs a task in this thread, which is not one of the executor's workers.
     virtual void execute(Runnable& runnable) noexcept {
@@ -367,6 +382,7 @@ class TaskOwner {
     std::function<void(std::exception_ptr)> on_error_;
     std::atomic<std::uint64_t> waiting_inside_{0};
     alignas(64) std::atomic<std::int64_t> references_{bias};
+    LocalDelays delays_;
     std::once_flag timers_made_;
     std::unique_ptr<Timers> timers_;
 };

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <stdexcept>
+#include <string>
 #include <thread>
 #include <utility>
 
@@ -105,8 +106,8 @@ class alignas(64) ThreadWorkers {
         // More is a negative number gone wrong.
         if (max < 1 || max > most)
             throw std::invalid_argument(
-                "muster: a thread pool must have at least 1 worker; leave max_workers out for the "
-                "number of usable CPUs");
+                "muster: a thread pool must have at least 1 worker, and at most " +
+                std::to_string(most) + "; leave max_workers out for the number of usable CPUs");
         return max;
     }
 

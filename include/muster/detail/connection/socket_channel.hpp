@@ -69,7 +69,9 @@ class SocketChannel final : public Channel {
             if (message.size == 0) throw_end(end);
             Size size = 0;
             if (message.size >= sizeof size) std::memcpy(&size, message.data, sizeof size);
-            if (message.size != sizeof size + (stream ? 0 : size))
+            // A peer that sends its own end instead of a stream would make this process hold it.
+            if (message.size != sizeof size + (stream ? 0 : size) ||
+                (stream && !os::is_stream(stream.get())))
                 throw SerializationError(
                     "muster: the other end of this connection sent what is no message");
             if (!stream) return read({message.data + sizeof size, static_cast<std::size_t>(size)});

@@ -71,6 +71,14 @@ inline bool has_ended(int fd) {
     return (entry.revents & POLLHUP) != 0;
 }
 
+/// Whether it is an end of a stream of bytes.
+inline bool is_stream(int fd) noexcept {
+    int type = 0;
+    ::socklen_t size = sizeof type;
+    return MUSTER_SYSCALL(getsockopt)(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+           type == SOCK_STREAM;
+}
+
 /// Two ends of a stream of bytes. Throws: `std::system_error`.
 inline std::pair<Fd, Fd> stream_pair() {
     int raw[2] = {-1, -1};
@@ -112,8 +120,20 @@ inline Transferred try_send(int fd, std::span<const std::byte> bytes, int attach
         "sendmsg");
 }
 
-/// Receives a packet, and the descriptor that may have come with it. What `room` can't take is lost.
-/// Throws: `std::system_error`; when there are too many descriptors, the packet is gone.
+/// The descriptor that came with a message; empty if none did.
+inline Fd descriptor_in(::msghdr& message) noexcept {
+    const ::cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    if (header == nullptr || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS ||
+        header->cmsg_len != CMSG_LEN(sizeof(int)))
+        return {};
+    int raw = -1;
+    std::memcpy(&raw, CMSG_DATA(header), sizeof raw);
+    return Fd{raw};
+}
+
+/// Receives a packet, and the descriptor that may have come with it. What `room` can't take is lost,
+/// and so are further descriptors. Throws: `std::system_error`; when there are too many descriptors,
+/// the packet is gone.
 inline Transferred try_receive(int fd, std::span<std::byte> room, Fd& attached) {
     ::iovec part{room.data(), room.size()};
     alignas(::cmsghdr) std::array<std::byte, CMSG_SPACE(sizeof(int))> control{};
@@ -123,8 +143,12 @@ inline Transferred try_receive(int fd, std::span<std::byte> room, Fd& attached) 
         message.msg_iov = &part;
         message.msg_iovlen = 1;
         message.msg_control = control.data();
-        message.msg_controllen = control.size();
-        return MUSTER_SYSCALL(recvmsg)(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        // Not all of it: with what it is padded by there would be room for two.
+        message.msg_controllen = CMSG_LEN(sizeof(int));
+        const ::ssize_t got =
+            MUSTER_SYSCALL(recvmsg)(fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        if (got != -1) attached = descriptor_in(message);  // Also that of a packet without bytes.
+        return got;
     };
     ::ssize_t got = retry_interrupted(receive);
     // A peer that ended without having read everything says so once, before what it sent itself. And
@@ -132,15 +156,9 @@ inline Transferred try_receive(int fd, std::span<std::byte> room, Fd& attached) 
     if (got == 0 || (got == -1 && errno == ECONNRESET)) got = retry_interrupted(receive);
     const Transferred size = transferred(got, "recvmsg");
     if (!size) return size;
-    if (const ::cmsghdr* const header = CMSG_FIRSTHDR(&message);
-        header != nullptr && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-        header->cmsg_len == CMSG_LEN(sizeof(int))) {
-        int raw = -1;
-        std::memcpy(&raw, CMSG_DATA(header), sizeof raw);
-        attached = above_stdio(Fd{raw});
-    } else if ((message.msg_flags & MSG_CTRUNC) != 0) {
+    if (!attached && (message.msg_flags & MSG_CTRUNC) != 0)
         throw_error(EMFILE, "recvmsg of a descriptor");
-    }
+    attached = above_stdio(std::move(attached));
     return size;
 }
 

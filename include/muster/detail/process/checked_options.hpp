@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <stdexcept>
+#include <string>
 
 #include <muster/process_pool_options.hpp>
 
@@ -13,8 +14,9 @@ namespace muster::detail {
 inline std::size_t checked_workers(std::size_t max_workers) {
     constexpr std::size_t most = 1'000'000;  // More is a negative number gone wrong.
     if (max_workers < 1 || max_workers > most)
-        throw std::invalid_argument(
-            "muster: max_workers must be at least 1; leave it out for the number of usable CPUs");
+        throw std::invalid_argument("muster: max_workers must be at least 1, and at most " +
+                                    std::to_string(most) +
+                                    "; leave it out for the number of usable CPUs");
     return max_workers;
 }
 

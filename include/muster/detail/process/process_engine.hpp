@@ -98,6 +98,7 @@ class ProcessEngine : public ProcessManager {
         if (inherited()) return;  // Nothing of it can be used or freed here: its locks may be held.
         ExitDrain::withdraw(*this);
         shutdown(true, false);
+        if (tasks_here() != 0) wait_idle(std::nullopt);  // But for the callback's own task.
         join();
         if (!started_) launcher_.reset();  // Else the manager does that.
         // Of tasks that ended in time, nothing runs or is destroyed after the pool.

@@ -118,6 +118,7 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
             std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch())
                 .count();
     }
+    [[nodiscard]] std::string title() const override { return RemoteTask::title(); }
     void set_options(TaskOptions&& options) {
         if (options.retries != 0 && !copyable_)
             throw std::invalid_argument(

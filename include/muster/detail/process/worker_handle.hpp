@@ -204,7 +204,10 @@ struct WorkerHandle {
     [[nodiscard]] Clock::time_point began() const noexcept {
         const Clock::time_point said(std::chrono::duration_cast<Clock::duration>(
             std::chrono::nanoseconds(page().begun_ns.load(std::memory_order_acquire))));
-        return std::clamp(said, Clock::time_point(), Clock::now());
+        const Clock::time_point now = Clock::now();
+        // Processors' clocks differ by little. What is far ahead would put its time limit off for ever.
+        if (said > now + std::chrono::seconds(1)) return {};
+        return std::clamp(said, Clock::time_point(), now);
     }
 
     /// Whether it runs a task that began before `when`.
