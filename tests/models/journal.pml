@@ -12,7 +12,7 @@
 //
 // After a death all that the dead process had stored is visible, in the order of the program as the
 // compiler left it. So a relaxed count is the same as one that is stored too early: COUNT_FIRST.
-// That a robust mutex tells its next owner of the death is taken from the system.
+// That a robust mutex tells its next owner of the death: see robust_mutex.pml.
 
 #define processes 3
 #define none 255

@@ -43,7 +43,7 @@ class RobustMutex {
         RobustList& own = RobustList::own();
         own.announce(links_);
         Locked got = take(own, 0);
-        if (got == Locked::no) got = wait(own, deadline);
+        if (got == Locked::no && !expired(deadline)) got = wait(own, deadline);
         own.announce_none();
         return got;
     }
@@ -102,12 +102,14 @@ class RobustMutex {
         // the note along that others sleep, and nobody would wake them. So nobody sleeps for long.
         constexpr Clock::duration longest = std::chrono::seconds(1);
         Clock::duration nap = longest / 50;
-        while (!expired(deadline)) {
+        for (;;) {
             std::uint32_t seen = word().load(std::memory_order_relaxed);
             const bool held = (seen & FUTEX_TID_MASK) != 0;
             if (held && ((seen & FUTEX_WAITERS) != 0 ||
                          word().compare_exchange_strong(seen, seen | FUTEX_WAITERS,
                                                         std::memory_order_relaxed))) {
+                // Not before the note is left: the wake-up of another may have come to this thread.
+                if (expired(deadline)) return Locked::no;
                 (void)sleep_on(word(), seen | FUTEX_WAITERS, earlier(Clock::now() + nap, deadline),
                                Sharing::processes);
                 nap = std::min(2 * nap, longest);
@@ -115,7 +117,6 @@ class RobustMutex {
             const Locked got = take(own, FUTEX_WAITERS);
             if (got != Locked::no) return got;
         }
-        return Locked::no;
     }
 
     // The word is where the C library's mutexes have theirs, as seen from the links.
