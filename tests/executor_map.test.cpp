@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency start_methods
-// map and for_each, as every executor has them.
+// map, as every executor has them.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "support/asleep.hpp"
 #include "support/counting.hpp"
 #include "support/executors.hpp"
 #include "support/task_gate.hpp"
@@ -24,6 +25,7 @@ namespace executor_map_test {
 namespace {
 
 using muster::test::Counting;
+using muster::test::patience;
 using muster::test::TaskGate;
 using muster::test::with_workers;
 using namespace std::chrono_literals;
@@ -275,6 +277,34 @@ TEST_CASE_TEMPLATE("map gives up when its time is over", E, EVERY_POOL) {
     }
 }
 
+TEST_CASE_TEMPLATE("map waits for room in the pool no longer than its time", E, EVERY_POOL) {
+    for (const std::size_t chunksize : {0u, 1u, 2u}) {
+        for (const std::size_t max_pending : {1u, 2u}) {
+            CAPTURE(chunksize);
+            CAPTURE(max_pending);
+            E pool({.max_workers = 1, .max_pending = max_pending});
+            muster::ThreadPoolExecutor caller(1);
+            TaskGate gate;
+            pool.post(TaskGate::pass, gate.path(), 'x');
+            CHECK(gate.arrival() == 'x');
+
+            auto late = caller.submit([&pool, chunksize] {
+                const std::vector<int> input = numbers(5);
+                auto results = pool.map({.chunksize = chunksize, .timeout = 5ms}, twice, input);
+                try {
+                    (void)results.begin();
+                    return false;
+                } catch (const muster::TimeoutError&) {
+                    return results.begin() == results.end();
+                }
+            });
+
+            REQUIRE(late.wait_for(patience));
+            CHECK(late.result());
+        }
+    }
+}
+
 TEST_CASE_TEMPLATE("map within its time gives all results", E, EVERY_EXECUTOR) {
     E pool;
     CHECK(collect(pool.map({.timeout = 1h}, twice, std::vector{1, 2, 3})) == std::vector{2, 4, 6});
@@ -338,54 +368,6 @@ TEST_CASE_TEMPLATE("map hands a StopToken to those who want one", E, EVERY_EXECU
 TEST_CASE_TEMPLATE("map of a function without result counts its elements", E, EVERY_EXECUTOR) {
     E pool;
     CHECK(collect(pool.map([](int) {}, numbers(7))).size() == 7);
-}
-
-TEST_CASE_TEMPLATE("for_each visits every element and waits", E, EVERY_EXECUTOR) {
-    E pool;
-    TaskGate gate;
-    const std::vector<std::string> paths(5, gate.path());
-    const auto visits = [](const std::string& path) { TaskGate::arrive(path, 'x'); };
-
-    pool.for_each(visits, paths);
-    CHECK(gate.arrived() == "xxxxx");
-
-    pool.for_each(visits, std::list<std::string>(paths.begin(), paths.end()));
-    CHECK(gate.arrived() == "xxxxx");
-
-    pool.for_each(visits, std::vector<std::string>{});
-    CHECK(gate.arrived() == "");
-}
-
-TEST_CASE_TEMPLATE("for_each takes plain functions, const callables and endings in between", E,
-                   EVERY_EXECUTOR) {
-    E pool;
-    pool.for_each(twice, std::vector{1, 2, 3});
-    pool.for_each(&twice, std::list{1, 2, 3});
-    pool.for_each(twice, std::list{1, 2, 3});
-    pool.for_each(twice, Counting{.size = 10});
-    pool.for_each([](bool) {}, std::vector<bool>{true, false});  // Its elements are no objects.
-    pool.for_each([](muster::StopToken, const int& x) { return twice(x); }, std::vector{1, 2, 3});
-    CHECK(pool.stats().failed == 0);
-}
-
-TEST_CASE_TEMPLATE("for_each throws the first exception in the order of the input", E,
-                   EVERY_EXECUTOR) {
-    E pool = with_workers<E>(4);
-    const auto fails_from_thirty = [](int x) {
-        if (x >= 30) throw std::out_of_range(std::to_string(x));
-    };
-    for (int i = 0; i < 20; ++i) {
-        const std::vector<int> input = numbers(200);
-        CHECK_THROWS_WITH_AS(pool.for_each(fails_from_thirty, input), "30", std::out_of_range);
-        const std::list<int> list(input.begin(), input.end());
-        CHECK_THROWS_WITH_AS(pool.for_each(fails_from_thirty, list), "30", std::out_of_range);
-    }
-}
-
-TEST_CASE_TEMPLATE("for_each after shutdown throws", E, EVERY_EXECUTOR) {
-    E pool;
-    pool.shutdown();
-    CHECK_THROWS_AS(pool.for_each(twice, numbers(3)), muster::ShutdownError);
 }
 
 }  // namespace executor_map_test

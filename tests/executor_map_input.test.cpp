@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency
+// ctest: concurrency start_methods
 // What map does with its input.
 #include <muster/inline_executor.hpp>
 #include <muster/thread_pool_executor.hpp>
@@ -9,16 +9,20 @@
 #include <cstddef>
 #include <iterator>
 #include <memory>
+#include <stdexcept>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "support/counting.hpp"
+#include "support/executors.hpp"
 
 namespace executor_map_input_test {
 
 using muster::InlineExecutor;
 using muster::ThreadPoolExecutor;
 using muster::test::Counting;
+using muster::test::ProcessPool;
 
 /// Numbers whose owner is gone when nobody else can use them either.
 class Owner {
@@ -70,8 +74,9 @@ TEST_CASE_TEMPLATE("an input that map keeps outlives the results that are not ta
     }
 }
 
-/// 0, 1, 2, 3, and then the end of another executor.
-class ShutDownAtFour {
+/// 0, 1, 2, 3, and then an error.
+template <typename Error>
+class FailsAtFour {
   public:
     class iterator {
       public:
@@ -81,7 +86,7 @@ class ShutDownAtFour {
 
         int operator*() const { return value_; }
         iterator& operator++() {
-            if (++value_ == 4) throw muster::ShutdownError("the input has ended");
+            if (++value_ == 4) throw Error("the input has ended");
             return *this;
         }
         void operator++(int) { ++*this; }
@@ -94,17 +99,69 @@ class ShutDownAtFour {
     static std::default_sentinel_t end() { return {}; }
 };
 
-TEST_CASE_TEMPLATE("what map took before its input was shut down has results", E, InlineExecutor,
-                   ThreadPoolExecutor) {
+TEST_CASE_TEMPLATE("what an input of map throws comes after the results of what was before", Error,
+                   muster::ShutdownError, std::out_of_range) {
+    const auto check = [](auto executor_type) {
+        typename decltype(executor_type)::type executor;
+        for (const std::size_t chunksize : {0u, 1u, 3u, 10u}) {
+            for (const std::size_t buffersize : {1u, 3u, 10u}) {
+                CAPTURE(chunksize);
+                CAPTURE(buffersize);
+                auto results = executor.map(
+                    {.chunksize = chunksize, .buffersize = buffersize}, [](int x) { return x; },
+                    FailsAtFour<Error>{});
+                int next = 0;
+                const auto go_on = [&] {
+                    for (const int result : results) CHECK(result == next++);
+                };
+                CHECK_THROWS_AS(go_on(), Error);
+                CHECK(next == 4);
+                CHECK(results.begin() == results.end());
+            }
+        }
+    };
+    check(std::type_identity<InlineExecutor>{});
+    check(std::type_identity<ThreadPoolExecutor>{});
+    check(std::type_identity<ProcessPool>{});
+}
+
+TEST_CASE_TEMPLATE("after an element's exception map does not throw what its input threw", E,
+                   EVERY_EXECUTOR) {
     E executor;
-    auto results = executor.map(
-        {.chunksize = 3, .buffersize = 3}, [](int x) { return x; }, ShutDownAtFour{});
+    const auto fails_at_two = [](int x) { return x == 2 ? throw std::domain_error("2") : x; };
+    auto results = executor.map({.buffersize = 10}, fails_at_two, FailsAtFour<std::out_of_range>{});
+    auto place = results.begin();
+    ++place;
+
+    CHECK_THROWS_AS(++place, std::domain_error);
+
+    CHECK(results.begin() == results.end());
+}
+
+TEST_CASE_TEMPLATE("map of another map that fails gives the results before the failure", E,
+                   EVERY_EXECUTOR) {
+    ThreadPoolExecutor source(2);
+    E executor;
+    const std::vector<int> input{0, 1, 2, 3, 4, 5};
+    const auto fails_at_three = [](int x) { return x == 3 ? throw std::out_of_range("3") : x; };
     int next = 0;
     const auto go_on = [&] {
-        for (const int result : results) CHECK(result == next++);
+        for (const int result :
+             executor.map([](int x) { return x; }, source.map(fails_at_three, input)))
+            CHECK(result == next++);
     };
-    CHECK_THROWS_AS(go_on(), muster::ShutdownError);
-    CHECK(next == 4);
+    CHECK_THROWS_WITH_AS(go_on(), "3", std::out_of_range);
+    CHECK(next == 3);
+}
+
+TEST_CASE_TEMPLATE("for_each throws what its input throws when all that was before has run", E,
+                   EVERY_EXECUTOR) {
+    E executor;
+    CHECK_THROWS_AS(executor.for_each([](int) {}, FailsAtFour<std::out_of_range>{}),
+                    std::out_of_range);
+    executor.wait_idle();
+    CHECK(executor.stats().completed > 0);
+    CHECK(executor.stats().cancelled == 0);
 }
 
 TEST_CASE_TEMPLATE("a range is asked for no more than those before it have", E, InlineExecutor,

@@ -127,10 +127,11 @@ class ExecutorInterface {
     /// Elements are taken from the input as needed, so endless ranges work; an lvalue range must
     /// outlive the results, and the executor what is left of the input. An element's exception is
     /// thrown when it is reached, and ends the range; what has not begun is then cancelled, as it is
-    /// when the results are dropped. After a shutdown the results of what was accepted before are
-    /// still there, and then `ShutdownError` is thrown.
+    /// when the results are dropped. What an input range throws, and `ShutdownError` after a shutdown,
+    /// is thrown after the results of the elements before.
     ///
     /// **Throws**: as `submit`; while gone through, also `TimeoutError` for the option `timeout`.
+    /// **Blocks** as `submit`, but no longer than that option says.
     template <typename F, std::ranges::input_range... Ranges>
         requires(!std::same_as<std::remove_cvref_t<F>, MapOptions> && sizeof...(Ranges) > 0)
     auto map(F&& fn, Ranges&&... ranges) {
@@ -146,7 +147,10 @@ class ExecutorInterface {
 
     /// Calls `fn` for each element, which it cannot change, and waits for all.
     ///
-    /// **Throws**: the first exception in the order of the input; what has not begun is then left out.
+    ///     pool.for_each([&](const Tile& tile) { render(scene, tile); }, tiles);
+    ///
+    /// **Throws**: the first exception in the order of the input, an input range's own included; what
+    /// has not begun is then left out, and what has begun is waited for.
     template <typename F, std::ranges::input_range Range>
     void for_each(F&& fn, Range&& range) {
         using Element = std::ranges::range_value_t<Range>;
@@ -192,7 +196,19 @@ class ExecutorInterface {
     }
 
   private:
+    template <typename, typename, typename>
+    friend struct detail::MapInput;
+
     Derived& self() noexcept { return static_cast<Derived&>(*this); }
+
+    /// As `submit`, but returns an empty optional when there is no room before the deadline.
+    template <typename F, typename... Args>
+    std::optional<Result<F, Args...>> submit_before(const detail::Deadline& deadline, F&& fn,
+                                                    Args&&... args) {
+        auto task = Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
+        if (!owner_->accept(deadline)) return std::nullopt;
+        return hand_over(std::move(task));
+    }
 
     template <typename Made>
     Future<typename Made::Result> hand_over(detail::Ref<Made> task) {

@@ -15,7 +15,7 @@
 /// What the fuzzers have in common. A fuzzer defines `fuzz_one` and `write_seeds`; main.cpp makes a
 /// program of them:
 ///
-///     fuzz_deserialize --seeds=corpus                        writes seeds to a folder, and ends
+///     fuzz_deserialize --seeds=corpus                        fills a folder with seeds, and ends
 ///     fuzz_deserialize corpus -max_len=4096 -timeout=10      looks for what does harm
 ///     fuzz_deserialize crash-0123                            does once more what did harm
 namespace fuzz {
@@ -40,7 +40,8 @@ inline thread_local std::size_t allocated = 0;
 /// own is far below that. The constant is for exceptions and what they say.
 class Budget {
   public:
-    explicit Budget(std::size_t size) noexcept : most_{allocated + 32768 + 1024 * size} {}
+    explicit Budget(std::size_t size, std::size_t constant = 32768) noexcept
+        : most_{allocated + constant + 1024 * size} {}
     Budget(const Budget&) = delete;
     Budget& operator=(const Budget&) = delete;
     ~Budget() { require(allocated <= most_, "no allocation is larger than the input warrants"); }
@@ -66,17 +67,20 @@ class Reader {
         rest_ = rest_.subspan(taken.size());
         return taken;
     }
-    [[nodiscard]] Input rest() noexcept { return std::exchange(rest_, Input()); }
+    [[nodiscard]] bool ended() const noexcept { return rest_.empty(); }
 
   private:
     Input rest_;
 };
 
-/// Writes what the fuzzer begins with.
+/// Writes what the fuzzer begins with. What was found the last time is removed, so that the same is
+/// done each time.
 class Seeds {
   public:
     explicit Seeds(std::filesystem::path folder) : folder_{std::move(folder)} {
         std::filesystem::create_directories(folder_);
+        for (const auto& old : std::filesystem::directory_iterator(folder_))
+            if (old.is_regular_file()) std::filesystem::remove(old);
     }
 
     void add(Input seed) {

@@ -10,6 +10,7 @@
 // parent looks for a result: how much it says to have published, and the ring's first header.
 #include <fuzz/fuzzed_types.hpp>
 #include <fuzz/fuzzing.hpp>
+#include <fuzz/recycled_worker.hpp>
 
 #include <muster/muster.hpp>
 
@@ -65,7 +66,8 @@ struct Parent {
         static Parent& parent = *new Parent;
         return parent;
     }
-    WorkerHandle worker() { return {memory, bell, leader_bell, launcher}; }
+    /// One of so many that each has the smallest memory.
+    WorkerHandle worker() { return {memory, bell, leader_bell, launcher, std::size_t{1} << 15}; }
 };
 
 template <typename R>
@@ -91,6 +93,12 @@ std::byte* ring_of(const WorkerHandle& worker) {
 
 void write_ring(const WorkerHandle& worker, Input bytes) {
     std::copy(bytes.begin(), bytes.end(), ring_of(worker));
+    worker_memory.ring_written(bytes.size());
+}
+
+void write_large(const WorkerHandle& worker, Input bytes) {
+    std::copy(bytes.begin(), bytes.end(), ring_of(worker) + result_ring_bytes);
+    worker_memory.large_written(bytes.size());
 }
 
 /// As the pool does it: gives a task its result.
@@ -99,6 +107,7 @@ void deliver(ReceivedResult result, LedgerCell& cell) {
     // write as much takes as much, and the parent after it.
     constexpr std::size_t most = std::size_t{1} << 20;
     if (!result.handle.task || result.bytes.size() > most) return;
+    if (result.large_slot) worker_memory.large_read();
     const Budget budget(result.bytes.size());
     RemoteTask& task = *result.handle.task;
     StateBase& state = *result.handle.state;
@@ -170,16 +179,17 @@ void fuzz_one(Input input) {
         if (script.number(1) != 0) page.claims[i].store(script.number(8));
     const Input ring = script.take(script.number(2));
     write_ring(worker, ring);
-    std::copy(ring.begin(), ring.end(), ring_of(worker) + result_ring_bytes);  // Large results.
+    write_large(worker, ring);
 
     LedgerCell cell;
-    ask(worker);
+    const std::uint64_t asked = script.number(1);
+    if ((asked & 1) != 0) ask(worker);
     for (int round = 0; round < 4; ++round) {
         if (!receive(worker, script, cell)) break;
         if (TaskHandle recalled = worker.recall(static_cast<std::uint64_t>(round)); recalled.task)
             (void)worker.hand_out(recalled);
     }
-    ask(worker);
+    if ((asked & 2) != 0) ask(worker);
     worker.take_rest([&](const TaskHandle& left) {
         left.task->count_attempt(worker.began(), cell);  // As when its worker has ended.
     });
@@ -203,6 +213,7 @@ Bytes script_of(Write write) {
     ResultWriter writer(page, ring_of(worker), parent.memory.page(), parent.bell,
                         parent.leader_bell);
     write(writer);
+    worker_memory.ring_written(result_ring_bytes);
     Bytes script;
     append(script, std::uint64_t{1'000'000});  // begun_ns
     append(script, std::uint32_t{1});          // stage
@@ -212,6 +223,7 @@ Bytes script_of(Write write) {
     const auto size = static_cast<std::uint16_t>(std::min<std::uint64_t>(published, 2048));
     append(script, size);
     script.insert(script.end(), ring_of(worker), ring_of(worker) + size);
+    append(script, std::uint8_t{3});  // Asked before and after.
     append(script, std::uint8_t{1});
     append(script, published);
     return script;

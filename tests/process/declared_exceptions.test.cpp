@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
+// ctest: start_methods
 // Exceptions of a program's own types come back as what they are, once they are declared.
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 #include <utility>
+
+#include "support/executors.hpp"
 
 namespace app {
 
@@ -47,6 +51,54 @@ struct Derived : ParseError {
     using ParseError::ParseError;
 };
 
+struct Prefixed : std::runtime_error {
+    explicit Prefixed(const std::string& text) : std::runtime_error("parse error: " + text) {}
+};
+MUSTER_EXCEPTION(Prefixed)
+
+struct Numbered : std::logic_error {
+    using std::logic_error::logic_error;
+    const char* what() const noexcept override {
+        thread_local std::string text;
+        text = std::string("E42 ") + std::logic_error::what();
+        return text.c_str();
+    }
+};
+MUSTER_EXCEPTION(Numbered)
+
+class Located : public std::runtime_error {
+  public:
+    Located() : Located("", 0) {}
+    Located(const std::string& what, int line)
+        : std::runtime_error("[" + what + "]"), line_{line} {}
+    [[nodiscard]] int line() const { return line_; }
+
+    template <class Archive>
+    void serialize(Archive& ar) {
+        ar(line_);
+    }
+
+  private:
+    const char* what() const noexcept override {
+        text_ = "line " + std::to_string(line_) + ": " + std::runtime_error::what();
+        return text_.c_str();
+    }
+
+    int line_;
+    mutable std::string text_;
+};
+MUSTER_EXCEPTION(Located)
+
+struct DerivedLocated : Located {
+    using Located::Located;
+};
+
+struct Silent : std::runtime_error {
+    using std::runtime_error::runtime_error;
+    const char* what() const noexcept override { return nullptr; }
+};
+MUSTER_EXCEPTION(Silent)
+
 struct Undeclared : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
@@ -75,6 +127,44 @@ E caught_from(F fn) {
         return std::move(error);
     }
     throw std::logic_error("no exception of that type");
+}
+
+/// The what() of an `Error` that `fn` throws in a task.
+template <typename Executor, typename Error, typename F>
+std::string text_from(F fn) {
+    Executor pool;
+    try {
+        pool.submit(fn).result();
+    } catch (const Error& error) {
+        return static_cast<const std::exception&>(error).what();
+    }
+    throw std::logic_error("no exception of that type");
+}
+
+void throw_prefixed() { throw app::Prefixed("x"); }
+void throw_numbered() { throw app::Numbered("y"); }
+void throw_located() { throw app::Located("bad", 3); }
+
+/// What `fn` throws in a task of a task.
+template <typename Executor, void fn()>
+void run_inside() {
+    Executor pool;
+    pool.submit([] { fn(); }).result();
+}
+
+template <void fn()>
+void throw_nested() {
+    try {
+        throw std::runtime_error("inner");
+    } catch (const std::runtime_error&) {
+        try {
+            fn();
+        } catch (const app::Located& error) {
+            std::throw_with_nested(error);
+        } catch (const app::Prefixed& error) {
+            std::throw_with_nested(error);
+        }
+    }
 }
 
 }  // namespace
@@ -107,6 +197,34 @@ TEST_CASE("what is derived from a declared type, or not declared, arrives as Rem
     CHECK(std::string(derived.what()) == "derived");
     CHECK(caught_from<muster::RemoteError>([] { throw app::Undeclared("x"); }).type_name() ==
           "app::Undeclared");
+}
+
+TEST_CASE_TEMPLATE("a declared exception whose constructor adds to its text keeps its what()", E,
+                   EVERY_EXECUTOR) {
+    CHECK(text_from<E, app::Prefixed>(throw_prefixed) == "parse error: x");
+    CHECK(text_from<E, app::Prefixed>(run_inside<E, throw_prefixed>) == "parse error: x");
+    CHECK(text_from<E, std::runtime_error>(throw_nested<throw_prefixed>) == "parse error: x");
+}
+
+TEST_CASE_TEMPLATE("a declared exception with a what() of its own keeps it", E, EVERY_EXECUTOR) {
+    CHECK(text_from<E, app::Numbered>(throw_numbered) == "E42 y");
+    CHECK(text_from<E, app::Numbered>(run_inside<E, throw_numbered>) == "E42 y");
+    CHECK(text_from<E, app::Located>(throw_located) == "line 3: [bad]");
+    CHECK(text_from<E, app::Located>(run_inside<E, throw_located>) == "line 3: [bad]");
+    CHECK(text_from<E, std::runtime_error>(throw_nested<throw_located>) == "line 3: [bad]");
+}
+
+TEST_CASE("what is derived from a declared type with a what() of its own keeps that what()") {
+    const auto derived =
+        caught_from<muster::RemoteError>([] { throw app::DerivedLocated("bad", 4); });
+    CHECK(derived.type_name() == "app::DerivedLocated");
+    CHECK(std::string(derived.what()) == "line 4: [bad]");
+}
+
+TEST_CASE("a declared exception without a what() arrives without one, and keeps its text") {
+    const auto silent = caught_from<app::Silent>([] { throw app::Silent("kept"); });
+    CHECK(silent.what() == nullptr);
+    CHECK(std::string(silent.std::runtime_error::what()) == "kept");
 }
 
 }  // namespace process_declared_exceptions_test

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <muster/detail/deadline.hpp>
 #include <muster/detail/gate.hpp>
 
 namespace muster::detail {
@@ -32,11 +33,11 @@ class Admission {
         if (bounded_) room_.fetch_sub(1, std::memory_order_seq_cst);
     }
 
-    /// Waits for room. False when `closed()` became true instead.
+    /// Waits for room. False when `closed()` became true, or the deadline passed, instead.
     template <typename Closed>
-    bool enter(Closed closed) {
+    bool enter(Closed closed, const Deadline& deadline) {
         bool entered = false;
-        gate_.wait([&] { return closed() || (entered = try_enter()); });
+        gate_.wait([&] { return closed() || (entered = try_enter()); }, deadline);
         return entered;
     }
 

@@ -53,7 +53,7 @@ class ChainedState final : public State<U>, private Link {
     template <typename Fn>
     ChainedState(Ref<State<T>> before, Fn&& fn)
         : owner_{before->owner()}, awaited_{Ref<StateBase>(std::move(before))} {
-        std::construct_at(&fn_, std::forward<Fn>(fn));
+        std::construct_at(std::addressof(fn_), std::forward<Fn>(fn));
         if (owner_) owner_->retain();
     }
 
@@ -116,7 +116,7 @@ class ChainedState final : public State<U>, private Link {
     }
 
     void drop_work() noexcept override {
-        if (std::exchange(has_fn_, false)) std::destroy_at(&fn_);
+        if (std::exchange(has_fn_, false)) std::destroy_at(std::addressof(fn_));
     }
 
     /// What all links up to this one wait for; this one, if it waits for nothing.

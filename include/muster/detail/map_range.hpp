@@ -19,60 +19,11 @@
 #include <vector>
 
 #include <muster/detail/call.hpp>
+#include <muster/detail/zip_source.hpp>
 #include <muster/future.hpp>
 #include <muster/task_options.hpp>
 
 namespace muster::detail {
-
-/// Goes through several ranges side by side, an element of each at a time, until one ends.
-/// Lvalue ranges are referred to, others kept.
-template <typename... Ranges>
-class ZipSource {
-  public:
-    using Element = std::tuple<std::ranges::range_value_t<Ranges>...>;
-
-    explicit ZipSource(Ranges&&... ranges) : ranges_(std::forward<Ranges>(ranges)...) {}
-
-    /// The next element; nothing when a range has ended.
-    std::optional<Element> next() { return next(std::index_sequence_for<Ranges...>{}); }
-
-  private:
-    template <std::size_t... i>
-    std::optional<Element> next(std::index_sequence<i...>) {
-        if (ended_) return std::nullopt;
-        const bool begun = iterators_.has_value();
-        if (!begun) iterators_.emplace(std::ranges::begin(std::get<i>(ranges_))...);
-        // One after the other: none is asked for more once a range before it has ended.
-        ended_ = !(step<i>(begun) && ...);
-        if (ended_) return std::nullopt;
-        return std::optional<Element>(std::in_place, take<i>()...);
-    }
-
-    /// Goes to the range's next element; false when there is none.
-    template <std::size_t i>
-    bool step(bool begun) {
-        auto& place = std::get<i>(*iterators_);
-        if (begun) ++place;
-        return place != std::ranges::end(std::get<i>(ranges_));
-    }
-
-    /// A copy of the element; what only moves leaves a range that is kept here.
-    template <std::size_t i>
-    decltype(auto) take() {
-        using Range = std::tuple_element_t<i, std::tuple<Ranges...>>;
-        using Reference = std::ranges::range_reference_t<Range>;
-        auto& place = std::get<i>(*iterators_);
-        if constexpr (std::is_lvalue_reference_v<Range> ||
-                      std::is_constructible_v<std::ranges::range_value_t<Range>, Reference>)
-            return *place;
-        else
-            return std::ranges::iter_move(place);
-    }
-
-    std::tuple<Ranges...> ranges_;  // References to lvalues.
-    std::optional<std::tuple<std::ranges::iterator_t<Ranges>...>> iterators_;
-    bool ended_ = false;
-};
 
 /// What became of one element of a chunk.
 template <typename R>
@@ -103,26 +54,31 @@ class MapRun {
     MapRun& operator=(const MapRun&) = delete;
     virtual ~MapRun() = default;
 
-    /// Submits until so many elements are ahead, beside those `asked` for.
+    /// Submits until so many elements are ahead, beside those `asked` for. What ends the input, be
+    /// it the range or the executor, is thrown when the results of what was before have been taken.
     void refill(std::size_t asked) {
         // Four tasks a worker keep all busy while the consumer looks at one.
         const auto ahead = [this] { return buffersize_.value_or(4 * workers() * batch_); };
-        while (!ended_ && waiting_ + batch_ <= asked + ahead()) submit_next();
+        try {
+            while (!ended_ && waiting_ + batch_ <= asked + ahead()) submit_next();
+        } catch (...) {
+            if (error_) return;  // The time was up before that.
+            ended_ = true;
+            if (waiting_ == 0) throw;
+            error_ = std::current_exception();
+        }
     }
 
     /// Makes the next result `current`; none when all have been.
     void advance() {
         current.reset();
         try {
-            refill_or_end();
+            refill(1);
             if (waiting_ == 0) {
-                if (refusal_) std::rethrow_exception(std::exchange(refusal_, nullptr));
+                if (error_) std::rethrow_exception(error_);
                 return;
             }
-            if (!wait_front(deadline_))
-                throw TimeoutError(
-                    "muster: the time given to map was up before the next result was there; "
-                    "what had not begun was cancelled");
+            if (!wait_front(deadline_)) throw late();
             --waiting_;
             if constexpr (std::is_void_v<R>)
                 (void)pop_front(), current.emplace();
@@ -132,8 +88,16 @@ class MapRun {
             cancel();
             ended_ = true;
             waiting_ = 0;
+            error_ = nullptr;
             throw;
         }
+    }
+
+    /// Takes all results. Returns, or throws, when no element runs any more.
+    void finish() {
+        joins_ = true;
+        do advance();
+        while (current);
     }
 
     std::optional<Value> current;
@@ -148,24 +112,36 @@ class MapRun {
     /// Has nobody work for what is submitted, as far as that is possible.
     virtual void cancel() noexcept = 0;
 
+    /// There was no room for the next elements in the time given.
+    void give_up() {
+        ended_ = true;
+        error_ = std::make_exception_ptr(late());
+    }
+
+    /// Lets go of what was cancelled; not before it has ended, if it is waited for.
+    template <typename T>
+    void drop(std::deque<Future<T>>& futures) noexcept {
+        if (joins_)
+            for (const Future<T>& future : futures)
+                (void)FutureAccess::state(future).wait_if_it_comes(std::nullopt);
+        futures.clear();
+    }
+
     std::size_t batch_ = 1;    ///< Elements to a task.
     std::size_t waiting_ = 0;  ///< Elements submitted, and not yet taken.
     bool ended_ = false;       ///< Nothing more is taken from the input.
+    const Deadline deadline_;
 
   private:
-    /// What was accepted before a shutdown has results; the error comes after them.
-    void refill_or_end() {
-        try {
-            refill(1);
-        } catch (const ShutdownError&) {
-            refusal_ = std::current_exception();
-            ended_ = true;
-        }
+    static TimeoutError late() {
+        return TimeoutError(
+            "muster: the time given to map was up before the next result was there; what had not "
+            "begun was cancelled");
     }
 
-    const Deadline deadline_;
     const std::optional<std::size_t> buffersize_;
-    std::exception_ptr refusal_;
+    std::exception_ptr error_;  ///< What ended the input.
+    bool joins_ = false;        ///< What runs when an error is thrown is waited for.
 };
 
 /// Elements as tasks of their own.
@@ -176,8 +152,9 @@ class ElementRun : public MapRun<R> {
     ~ElementRun() override { ElementRun::cancel(); }
 
   protected:
-    void keep(Future<R> future) {
-        futures_.push_back(std::move(future));
+    void keep(std::optional<Future<R>> future) {
+        if (!future) return this->give_up();
+        futures_.push_back(std::move(*future));
         ++this->waiting_;
     }
     bool wait_front(const Deadline& deadline) override {
@@ -193,7 +170,7 @@ class ElementRun : public MapRun<R> {
     }
     void cancel() noexcept override {
         for (const Future<R>& future : futures_) future.cancel();
-        futures_.clear();
+        this->drop(futures_);
     }
 
   private:
@@ -214,8 +191,9 @@ class ChunkRun : public MapRun<R> {
     ~ChunkRun() override { ChunkRun::cancel(); }
 
   protected:
-    void keep(Future<ChunkOutcome<R>> future, std::size_t elements) {
-        futures_.push_back(std::move(future));
+    void keep(std::optional<Future<ChunkOutcome<R>>> future, std::size_t elements) {
+        if (!future) return this->give_up();
+        futures_.push_back(std::move(*future));
         this->waiting_ += elements;
     }
     bool wait_front(const Deadline& deadline) override {
@@ -237,7 +215,7 @@ class ChunkRun : public MapRun<R> {
     void cancel() noexcept override {
         for (const Future<ChunkOutcome<R>>& future : futures_)
             if (!future.cancel()) future.request_stop();
-        futures_.clear();
+        this->drop(futures_);
     }
 
   private:
@@ -269,6 +247,11 @@ struct MapInput {
     Executor& executor;
     F fn;
     Source source;
+
+    template <typename... Args>
+    auto submit_before(const Deadline& deadline, Args&&... args) {
+        return executor.submit_before(deadline, std::forward<Args>(args)...);
+    }
 };
 
 template <typename Executor, typename R, typename F, typename Source>
@@ -284,7 +267,7 @@ class ElementMap final : MapInput<Executor, F, Source>, public ElementRun<R> {
         if (element)
             std::apply(
                 [this](auto&... parts) {
-                    this->keep(this->executor.submit(this->fn, std::move(parts)...));
+                    this->keep(this->submit_before(this->deadline_, this->fn, std::move(parts)...));
                 },
                 *element);
     }
@@ -309,7 +292,7 @@ class ChunkMap final : MapInput<Executor, F, Source>, public ChunkRun<R> {
                 this->ended_ = !element;
                 if (element) elements.push_back(std::move(*element));
             }
-        } catch (const ShutdownError&) {  // The input may be another pool's results.
+        } catch (...) {
             submit(std::move(elements));
             throw;
         }
@@ -318,7 +301,8 @@ class ChunkMap final : MapInput<Executor, F, Source>, public ChunkRun<R> {
     void submit(Elements elements) {
         const std::size_t count = elements.size();
         if (count != 0)
-            this->keep(this->executor.submit(Chunk{this->fn, std::move(elements)}), count);
+            this->keep(this->submit_before(this->deadline_, Chunk{this->fn, std::move(elements)}),
+                       count);
     }
     [[nodiscard]] std::size_t workers() const override { return this->executor.max_workers(); }
 };
@@ -362,6 +346,10 @@ class MapRange {
         return iterator(*run_);
     }
     [[nodiscard]] std::default_sentinel_t end() const noexcept { return {}; }
+
+    /// Waits for all results, instead of going through them. **Throws** as that does, when no element
+    /// runs any more.
+    void finish() { run_->finish(); }
 
   private:
     std::unique_ptr<MapRun<R>> run_;  // Where iterators find it when the range has moved.

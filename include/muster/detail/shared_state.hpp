@@ -203,9 +203,10 @@ class StateBase {
     /// What errors call it.
     [[nodiscard]] virtual std::string title() const { return "a task"; }
     [[noreturn]] void throw_cancelled() const {
-        throw CancelledError("muster: " + title() +
-                             " was cancelled before it began, or killed, so it has no result; submit "
-                             "it again if it is still wanted");
+        throw CancelledError(
+            "muster: " + title() +
+            " was cancelled before it began, or killed, so it has no result; submit "
+            "it again if it is still wanted");
     }
 
     /// The exception of a failed state.

@@ -37,11 +37,12 @@ class TaskOwner {
     // --- accepting
 
     /// Counts a task in. Waits for room if `max_pending` says so, unless called from its own tasks.
-    /// Throws: `ShutdownError` when the executor was shut down.
-    void accept() {
+    /// False when the deadline passed first. Throws: `ShutdownError` when the executor was shut down.
+    bool accept(const Deadline& deadline = std::nullopt) {
         throw_if_unusable();
-        if (admission_.bounded()) wait_for_room();
+        if (admission_.bounded() && !wait_for_room(deadline)) return false;
         count_in();
+        return true;
     }
     /// As `accept`, but false instead of waiting.
     bool try_accept() {
@@ -350,12 +351,12 @@ class TaskOwner {
                 "make a new executor");
     }
 
-    void wait_for_room() {
+    bool wait_for_room(const Deadline& deadline) {
         throw_if_closed();
-        if (tasks_here() != 0)
-            admission_.enter_exempt();
-        else if (!admission_.enter([this] { return closed(); }))
-            throw_if_closed();
+        if (tasks_here() != 0) return admission_.enter_exempt(), true;
+        if (admission_.enter([this] { return closed(); }, deadline)) return true;
+        throw_if_closed();
+        return false;
     }
 
     void count_in() {

@@ -49,7 +49,7 @@ class local {
     /// The calling thread's value. **Throws**: what making it throws; it is made anew then.
     [[nodiscard]] T& get() const { return *static_cast<T*>(detail::LocalTable::find(values_)); }
     T& operator*() const { return get(); }
-    T* operator->() const { return &get(); }
+    T* operator->() const { return std::addressof(get()); }
 
   private:
     template <typename Factory>

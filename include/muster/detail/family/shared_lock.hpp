@@ -60,9 +60,7 @@ struct SharedLock {
     }
 
     /// With a name: whether its holder died, and the next one is still to be told.
-    [[nodiscard]] bool outlasts_users() const noexcept {
-        return locked() || abandoned.load() != 0;
-    }
+    [[nodiscard]] bool outlasts_users() const noexcept { return locked() || abandoned.load() != 0; }
     /// Whether a thread of this process has locked it through this mapping. The system, and the
     /// thread when it locks others, then look at the mutex in here.
     [[nodiscard]] bool held_by_process() const {

@@ -88,7 +88,8 @@ class SharedReference {
     /// too late: those that had the object have dropped it.
     [[nodiscard]] Block& own() {
         const Held* const held = held_.load(std::memory_order_acquire);
-        if (held->generation == os::fork_generation()) [[likely]] return *held->block;
+        if (held->generation == os::fork_generation()) [[likely]]
+            return *held->block;
         return own_in_copy();
     }
 
@@ -159,7 +160,8 @@ class SharedHandle {
         return &reference_->template object<State>();
     }
     [[nodiscard]] Block& own() const {
-        if (!reference_) [[unlikely]] throw_unread();
+        if (!reference_) [[unlikely]]
+            throw_unread();
         return reference_->own();
     }
     [[nodiscard]] FamilyMemory& memory() const noexcept { return reference_->memory(); }

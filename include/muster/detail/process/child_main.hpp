@@ -62,8 +62,7 @@ class ChildMain {
     void watch_parent() noexcept {
         Packet packet;
         try {
-            while (os::receive_packet(link_.fd(Inherited::lifeline),
-                                      std::as_writable_bytes(std::span(&packet, 1))))
+            while (receive_packet(link_.fd(Inherited::lifeline), packet))
                 if (packet.kind == Packet::Kind::stop) stop_.request_stop();
         } catch (...) {  // The lifeline is broken: the same as cut.
         }

@@ -139,8 +139,7 @@ class ForkServerLauncher final : public ForkLauncher {
         while (!expired(limit) && !watch.ready(0)) watch.wait(limit);
         Packet packet;
         packet.kind = Packet::Kind::unguarded;
-        if (watch.ready(0) &&
-            !os::receive_packet(control, std::as_writable_bytes(std::span(&packet, 1)))) {
+        if (watch.ready(0) && !receive_packet(control, packet)) {
             const auto end = server_->server_end();
             if (end && end->signal)
                 throw WorkerCrashed("muster: the process to be copied (pid " + std::to_string(pid) +

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -171,7 +172,7 @@ inline constexpr std::size_t page_bytes = 65536;  // The largest page of the sys
 inline constexpr std::size_t result_ring_offset = align_up(sizeof(WorkerPage), page_bytes);
 inline constexpr std::size_t large_results_offset = result_ring_offset + result_ring_bytes;
 
-/// Over the lifeline.
+/// Over the lifeline, as much of it as has content.
 struct Packet {
     enum class Kind : std::uint32_t {
         ready,               ///< worker: past the guard, serving
@@ -184,12 +185,37 @@ struct Packet {
     Kind kind = Kind::ready;
     std::uint32_t text_size = 0;
     std::uint64_t id = 0;
-    std::array<char, 480> text{};
+    std::array<char, 16384> text{};
 
-    /// What `text` says, whatever a worker wrote.
+    /// Takes a copy of the words. Where they are too long it ends with an ellipsis, and not inside
+    /// a character.
+    void say(std::string_view words) noexcept {
+        std::string_view end;
+        if (words.size() > text.size()) {
+            end = "\xE2\x80\xA6";
+            // A character of UTF-8 has at most three bytes beyond its first. In a text of another
+            // encoding any byte may look like one of these.
+            std::size_t kept = text.size() - end.size();
+            const std::size_t least = kept - 3;
+            while (kept > least && (words[kept] & 0xC0) == 0x80) --kept;
+            words = words.substr(0, kept);
+        }
+        std::copy(end.begin(), end.end(), std::copy(words.begin(), words.end(), text.begin()));
+        text_size = static_cast<std::uint32_t>(words.size() + end.size());
+    }
     [[nodiscard]] std::string words() const {
         return {text.data(), std::min<std::size_t>(text_size, text.size())};
     }
+
+    /// What goes over the lifeline.
+    [[nodiscard]] std::span<const std::byte> content() const noexcept {
+        return std::as_bytes(std::span(this, 1)).first(head_size() + text_size);
+    }
+    /// Whether so many bytes, which were received, are all of its content.
+    [[nodiscard]] bool is_whole(std::size_t received) const noexcept {
+        return received >= head_size() && received - head_size() == text_size;
+    }
+    static constexpr std::size_t head_size() noexcept { return offsetof(Packet, text); }
 };
 
 }  // namespace muster::detail

@@ -54,9 +54,7 @@ struct RemoteCalls {
 
     template <typename Executor, typename F, typename Range>
     static void for_each(Executor& executor, F&& fn, Range&& range) {
-        for ([[maybe_unused]] auto&& done :
-             executor.map(std::forward<F>(fn), std::forward<Range>(range))) {
-        }
+        executor.map(std::forward<F>(fn), std::forward<Range>(range)).finish();
     }
 };
 

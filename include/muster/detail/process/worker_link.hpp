@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -14,6 +13,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include <muster/detail/os.hpp>
 #include <muster/detail/process/protocol.hpp>
@@ -107,10 +108,9 @@ inline WorkerLink read_worker_link(const char* identity) noexcept {
 inline void send_to_parent(int lifeline, Packet::Kind kind, std::string_view text = {}) noexcept {
     Packet packet;
     packet.kind = kind;
-    packet.text_size = static_cast<std::uint32_t>(std::min(text.size(), packet.text.size()));
-    std::copy_n(text.data(), packet.text_size, packet.text.data());
+    packet.say(text);
     try {
-        (void)os::send_packet(lifeline, std::as_bytes(std::span(&packet, 1)));
+        (void)os::send_packet(lifeline, packet.content());
     } catch (...) {  // Then the parent sees the end of this process, which says less.
     }
 }
@@ -190,13 +190,23 @@ inline void send_to_parent(Packet::Kind kind, std::string_view text = {}) noexce
     send_to_parent(own_worker_link().fd(Inherited::lifeline), kind, text);
 }
 
+/// Receives the next packet of the other end. False when that is closed.
+///
+/// **Throws**: `std::system_error`, also where what was sent is no packet.
+inline bool receive_packet(int lifeline, Packet& packet) {
+    const auto size = os::receive_packet(lifeline, std::as_writable_bytes(std::span(&packet, 1)));
+    if (!size) return false;
+    if (!packet.is_whole(*size))
+        throw std::system_error(std::make_error_code(std::errc::bad_message),
+                                "muster: a packet between a worker process and its parent");
+    return true;
+}
+
 /// The next packet of the worker at the other end; none when the other end is closed, or broken.
 inline std::optional<Packet> receive_from_worker(int lifeline) noexcept {
-    Packet packet;
+    std::optional<Packet> packet(std::in_place);
     try {
-        if (os::receive_packet(lifeline, std::as_writable_bytes(std::span(&packet, 1))) ==
-            sizeof packet)
-            return packet;
+        if (receive_packet(lifeline, *packet)) return packet;
     } catch (...) {  // A broken lifeline is a cut one.
     }
     return std::nullopt;
@@ -208,8 +218,7 @@ inline bool send_stop(int lifeline, std::uint64_t task) noexcept {
     packet.kind = Packet::Kind::stop;
     packet.id = task;
     try {
-        return os::try_send_packet(lifeline, std::as_bytes(std::span(&packet, 1))) ==
-               os::SendResult::sent;
+        return os::try_send_packet(lifeline, packet.content()) == os::SendResult::sent;
     } catch (...) {
         return false;
     }

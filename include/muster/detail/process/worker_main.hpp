@@ -54,8 +54,7 @@ class WorkerMain {
         start_thread([this] {
             Packet packet;
             try {
-                while (os::receive_packet(link_.fd(Inherited::lifeline),
-                                          std::as_writable_bytes(std::span(&packet, 1)))) {
+                while (receive_packet(link_.fd(Inherited::lifeline), packet)) {
                     if (packet.kind == Packet::Kind::stop) request_stop(packet.id);
                 }
             } catch (...) {  // The lifeline is broken: the same as cut.
@@ -116,7 +115,9 @@ class WorkerMain {
         end();
         if (error) {
             result_.clear();
+            reserve_.reset();
             encode_exception(result_, error);
+            reserve_.reset(std::malloc(reserved_bytes));
         }
         header.ended_ns = now();
         send(header, error != nullptr);
@@ -193,6 +194,13 @@ class WorkerMain {
             .count();
     }
 
+    struct Free {
+        void operator()(void* memory) const noexcept { std::free(memory); }
+    };
+    static constexpr std::size_t reserved_bytes = std::size_t{16} << 10;
+
+    // Kept for saying what a task threw that has left no memory: std::bad_alloc, most likely.
+    std::unique_ptr<void, Free> reserve_{std::malloc(reserved_bytes)};
     const WorkerLink& link_;
     WorkerPage& page_;
     os::Mapping pool_memory_;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <iterator>
 #include <list>
+#include <memory>
 #include <optional>
 #include <set>
 #include <type_traits>
@@ -60,7 +61,7 @@ template <typename T>
 class PriorityStore {
     /// Holds the item; until it does, it stands for one that is somewhere else.
     struct Entry {
-        explicit Entry(const T& elsewhere) : item{&elsewhere} {}
+        explicit Entry(const T& elsewhere) : item{std::addressof(elsewhere)} {}
         mutable const T* item;
         mutable std::optional<T> kept;
     };
@@ -87,7 +88,7 @@ class PriorityStore {
                 entries_.erase(place);
                 throw;
             }
-            place->item = &*place->kept;
+            place->item = std::addressof(*place->kept);
         } else {
             add(T(std::forward<U>(value)));
         }
