@@ -127,8 +127,8 @@ class ExecutorInterface {
     /// Elements are taken from the input as needed, so endless ranges work; an lvalue range must
     /// outlive the results, and the executor what is left of the input. An element's exception is
     /// thrown when it is reached, and ends the range; what has not begun is then cancelled, as it is
-    /// when the results are dropped. What an input range throws, and `ShutdownError` after a shutdown,
-    /// is thrown after the results of the elements before.
+    /// when the results are dropped. What an input range throws, or submitting an element, as after a
+    /// shutdown, is thrown after the results of the elements before.
     ///
     /// **Throws**: as `submit`; while gone through, also `TimeoutError` for the option `timeout`.
     /// **Blocks** as `submit`, but no longer than that option says.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ctest: alone concurrency skip=thread skip=address
-// Workers that the system gives no memory, from before main on.
+// Workers that the system gives no memory, before main or from then on.
 #include <muster/multiprocessing/process.hpp>
 #include <muster/process_pool_executor.hpp>
 
@@ -24,12 +24,15 @@ using muster::multiprocessing::Process;
 
 constexpr const char* variable = "TEST_STARVED";
 
+enum class From { start, main };
+
 /// While one lives, the next few programs that this one starts get no memory.
 class Famine {
   public:
-    explicit Famine(int starts) {
+    explicit Famine(int starts, From from = From::start) {
         (void)::mkdtemp(folder_);
-        for (int i = 0; i < starts; ++i) std::ofstream(folder_ + ('/' + std::to_string(i)));
+        const std::string path = std::string(folder_) + "/" + letter(from);
+        for (int i = 0; i < starts; ++i) std::ofstream(path + std::to_string(i));
         ::setenv(variable, folder_, 1);
     }
     Famine(const Famine&) = delete;
@@ -46,29 +49,34 @@ class Famine {
         return files;
     }
 
+    static char letter(From from) { return from == From::start ? 's' : 'm'; }
+
   private:
     char folder_[32] = "/tmp/muster-famine-XXXXXX";
 };
 
 /// True for as many starts as there are files. Allocates nothing.
-bool starved() noexcept {
+bool starved(From from) noexcept {
     const char* const folder = std::getenv(variable);
     if (!folder || !std::getenv("MUSTER_WORKER")) return false;
     char file[64];
     for (int i = 0; i < 10; ++i)
-        if (std::snprintf(file, sizeof file, "%s/%d", folder, i) > 0 && ::unlink(file) == 0)
+        if (std::snprintf(file, sizeof file, "%s/%c%d", folder, Famine::letter(from), i) > 0 &&
+            ::unlink(file) == 0)
             return true;
     return false;
 }
 
-// Ahead of the library's own initializers, which are the first to look for what was inherited.
 struct Starving {
-    Starving() {
+    explicit Starving(From from) {
         const ::rlimit none{1, 1};
-        if (starved()) (void)::setrlimit(RLIMIT_AS, &none);
+        if (starved(from)) (void)::setrlimit(RLIMIT_AS, &none);
     }
 };
-[[gnu::init_priority(101)]] const Starving starving;
+// Ahead of the library's own initializers, which are the first to look for what was inherited; and
+// behind them.
+[[gnu::init_priority(101)]] const Starving from_start(From::start);
+const Starving from_main(From::main);
 
 int answer() { return 42; }
 
@@ -99,6 +107,23 @@ TEST_CASE("workers that get no memory several times in a row break the pool, whi
         }
         CHECK(famine.left() == 0);
     }
+}
+
+TEST_CASE("a worker that gets no memory from main on is replaced") {
+    const Famine famine(2, From::main);
+    ProcessPoolExecutor pool({.max_workers = 1});
+    CHECK(pool.submit(answer).result() == 42);
+    CHECK(famine.left() == 0);
+}
+
+TEST_CASE("a Process that gets no memory from main on says so at its start") {
+    const Famine famine(1, From::main);
+    const Process process([] { ::_exit(7); });
+    CHECK_THROWS_AS(process.start(), std::system_error);
+    CHECK(famine.left() == 0);
+    process.start();
+    process.join();
+    CHECK(process.exit_code() == 7);
 }
 
 TEST_CASE("a Process that gets no memory says so at its start, and may be started again") {

@@ -33,7 +33,6 @@ using SharedWord = std::atomic<std::uint64_t>;
 // A model of the protocol stands in tests/models/journal.pml.
 class Guard {
   public:
-    /// Throws: `std::system_error`.
     Guard() = default;
 
   private:

@@ -23,7 +23,8 @@ namespace muster::detail {
 
 /// In front of an object in memory with a name: other programs may be other versions.
 struct alignas(64) NamedHeader {
-    static constexpr std::uint64_t finished = 0x6d75'7374'6e61'0002;
+    /// Programs with another C library have the mutex elsewhere in it.
+    static constexpr std::uint64_t finished = 0x6d75'7374'6e61'0000 - os::RobustList::word_distance;
 
     SharedWord state{0};  ///< Becomes `finished` when all else is there.
     std::uint64_t kind = 0;

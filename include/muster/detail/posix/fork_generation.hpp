@@ -109,7 +109,8 @@ class ForkWatch {
 /// A number that differs in a process, and in every copy that a fork makes of it, for ever.
 ///
 /// What was made in the parent and is used in the copy is known by it. Only the first call makes
-/// system calls. A copy made by the bare `clone` or `vfork` calls isn't noticed.
+/// system calls. A copy made by `_Fork`, or the bare `clone` or `vfork` calls, isn't
+/// noticed.
 ///
 /// Throws: `std::system_error`, until a call has succeeded.
 inline std::uint64_t fork_generation() { return ForkWatch::generation(); }

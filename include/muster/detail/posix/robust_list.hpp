@@ -41,7 +41,7 @@ class RobustList {
 #endif
 
     /// **Throws**: `std::system_error` when the system has no such lists, or the C library another
-    /// kind of them; never in a thread that has called it before.
+    /// kind of them; never in a thread of this process that has called it before.
     static RobustList& own() {
         static thread_local constinit RobustList list;
         const std::uint64_t generation = fork_generation();

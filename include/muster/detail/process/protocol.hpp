@@ -37,7 +37,7 @@ namespace muster::detail {
 /// Bytes from the start of a memory.
 using Offset = std::uint64_t;
 
-inline constexpr std::uint64_t protocol_magic = 0x6d75'7374'6572'0001;
+inline constexpr std::uint64_t protocol_magic = 0x6d75'7374'6572'0002;
 inline constexpr std::size_t ring_slots = 256;
 inline constexpr std::size_t result_ring_bytes = std::size_t{256} * 1024;
 inline constexpr std::size_t largest_ring_result = std::size_t{32} * 1024;

@@ -233,16 +233,16 @@ inline void flush_streams() {
     (void)std::fflush(nullptr);
 }
 
-/// A worker that is ready to serve. Where the system refuses what it needs, the parent is told.
-inline WorkerMain& start_worker(const WorkerLink& link) {
+/// Calls what serves the parent and ends this process. Where the system refuses what that needs, the
+/// parent is told.
+template <typename Serve>
+[[noreturn]] void serve_or_tell(int lifeline, Serve serve) noexcept {
     try {
-        auto worker = std::make_unique<WorkerMain>(link);
-        worker->watch_parent();
-        return *worker.release();
+        serve();
     } catch (const std::exception& error) {
-        send_to_parent(Packet::Kind::cannot_serve, error.what());
-        os::end_process(1);
+        send_to_parent(lifeline, Packet::Kind::cannot_serve, error.what());
     }
+    os::end_process(1);
 }
 
 /// Runs tasks until the parent has no more, or a Process's only call, and ends the process.
@@ -261,10 +261,13 @@ inline WorkerMain& start_worker(const WorkerLink& link) {
     // Never destroyed: destructors that run at exit may still be asked about the worker, and the
     // thread that watches the parent lives as long as the process.
     int code = EXIT_SUCCESS;
-    if (link.page->call != 0)
+    if (link.page->call != 0) {
         code = (new ChildMain(link))->run();
-    else
-        start_worker(link).serve();
+    } else {
+        auto worker = std::make_unique<WorkerMain>(link);
+        worker->watch_parent();
+        worker.release()->serve();
+    }
     if (link.page->role == WorkerRole::worker) std::exit(code);
     flush_streams();
     os::end_process(code);
@@ -272,7 +275,7 @@ inline WorkerMain& start_worker(const WorkerLink& link) {
 
 /// Serves the parent in a copy that was made for that and given the descriptors.
 [[noreturn]] inline void serve_as_copy(const WorkerFds& fds) noexcept {
-    try {
+    serve_or_tell(fds[static_cast<std::size_t>(Inherited::lifeline)], [&] {
         std::array<std::byte, sizeof(std::uint64_t) + 16> head{};
         std::array<std::byte, 16> nonce{};
         if (!os::read_at_start(fds[static_cast<std::size_t>(Inherited::worker_memory)], head))
@@ -284,9 +287,7 @@ inline WorkerMain& start_worker(const WorkerLink& link) {
         page->guard_passed.store(1, std::memory_order_seq_cst);
         os::allow_background_output();
         serve_tasks();
-    } catch (...) {
-        end_without_link(fds);
-    }
+    });
 }
 
 /// Makes copies of this process, which serve, until the other end of the socket is closed.
@@ -296,16 +297,18 @@ inline WorkerMain& start_worker(const WorkerLink& link) {
 [[noreturn]] inline void serve_parent() {
     const WorkerLink& link = own_worker_link();
     link.page->guard_passed.store(1, std::memory_order_seq_cst);
-    os::allow_background_output();
-    if (!same_program(*link.page)) {
-        send_to_parent(Packet::Kind::other_build);
-        os::end_process(1);
-    }
-    if (link.page->role == WorkerRole::fork_server) {
-        send_to_parent(Packet::Kind::ready);
-        serve_forks(link.fd(Inherited::lifeline));
-    }
-    serve_tasks();
+    serve_or_tell(link.fd(Inherited::lifeline), [&] {
+        os::allow_background_output();
+        if (!same_program(*link.page)) {
+            send_to_parent(Packet::Kind::other_build);
+            os::end_process(1);
+        }
+        if (link.page->role == WorkerRole::fork_server) {
+            send_to_parent(Packet::Kind::ready);
+            serve_forks(link.fd(Inherited::lifeline));
+        }
+        serve_tasks();
+    });
 }
 
 }  // namespace muster::detail
