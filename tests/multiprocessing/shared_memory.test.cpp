@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <fstream>
 #include <new>
+#include <memory>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -161,7 +162,7 @@ TEST_CASE("memory with a name goes to workers, and is there as long as one of th
     const std::string name = unused_name("workers");
     ProcessPool pool(1);
     REQUIRE(pool.submit([] { return 1; }).result() == 1);
-    std::optional<mp::SharedMemory> memory(std::in_place, name, 300);
+    auto memory = std::make_unique<mp::SharedMemory>(name, 300);
     memory->data()[0] = std::byte{2};
     const auto task = pool.submit(
         [](mp::SharedMemory its) {
@@ -194,7 +195,7 @@ TEST_CASE("memory with a name that came back in a future is freed with it") {
 
 TEST_CASE("a copy of the process counts as a user once it uses the memory, and not before") {
     const std::string name = unused_name("copies");
-    std::optional<mp::SharedMemory> memory(std::in_place, name, 300);
+    auto memory = std::make_unique<mp::SharedMemory>(name, 300);
     memory->data()[0] = std::byte{2};
     std::byte* const bytes = memory->data();
     const ProcessGate user, late;
