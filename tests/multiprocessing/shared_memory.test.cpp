@@ -12,8 +12,8 @@
 #include <cstddef>
 #include <filesystem>
 #include <fstream>
-#include <new>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
