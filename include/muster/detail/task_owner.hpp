@@ -152,7 +152,7 @@ class TaskOwner {
     // --- ending
 
     /// Asks a task to stop: its stop callbacks run here and now, and may submit as it may.
-    virtual bool request_stop(StopSource source) noexcept {
+    virtual bool request_stop(const StopSource& source) noexcept {
         const FrameGuard frame(*this, 1);
         return source.request_stop();
     }

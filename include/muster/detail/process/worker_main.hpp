@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -246,8 +247,10 @@ template <typename Serve>
 }
 
 /// Runs tasks until the parent has no more, or a Process's only call, and ends the process.
+/// Requires: this is a worker.
 [[noreturn]] inline void serve_tasks() {
     const WorkerLink& link = own_worker_link();
+    assert(link.page);
     // A copy has the name that it had before.
     if (link.page->process_name[0] != '\0') os::set_process_name(link.page->process_name.data());
     if (link.page->role == WorkerRole::copy) {
@@ -293,9 +296,10 @@ template <typename Serve>
 /// Makes copies of this process, which serve, until the other end of the socket is closed.
 [[noreturn]] inline void serve_forks(int control) { serve_as_copy(os::ForkLoop(control).serve()); }
 
-/// Serves the parent and ends the process.
+/// Serves the parent and ends the process. Requires: this is a worker.
 [[noreturn]] inline void serve_parent() {
     const WorkerLink& link = own_worker_link();
+    assert(link.page);
     link.page->guard_passed.store(1, std::memory_order_seq_cst);
     serve_or_tell(link.fd(Inherited::lifeline), [&] {
         os::allow_background_output();
