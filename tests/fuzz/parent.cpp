@@ -28,6 +28,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <support/no_engine.hpp>
 #include <utility>
 #include <vector>
 
@@ -36,23 +37,8 @@ namespace fuzz {
 namespace {
 
 using namespace muster::detail;
-
-/// Makes no process.
-class NoLauncher final : public Launcher {
-  public:
-    os::ChildProcess start(WorkerPage&, const WorkerFds&) override { return {}; }
-};
-
-/// Owns the tasks, and is never asked for anything: nobody waits for them.
-class NoEngine final : public RemoteOwner {
-  public:
-    NoEngine() : RemoteOwner(0, nullptr) {}
-    bool cancel_remote(RemoteTask&) noexcept override { return false; }
-    bool stop_remote(RemoteTask&) noexcept override { return false; }
-    bool kill_remote(RemoteTask&) noexcept override { return false; }
-    bool begun(const RemoteTask&) const noexcept override { return false; }
-    void free_record(const EncodedCall&) noexcept override {}
-};
+using muster::test::NoEngine;
+using muster::test::NoLauncher;
 
 /// What all inputs can have in common.
 struct Parent {

@@ -18,6 +18,7 @@
 #include <muster/detail/family/shared_reference.hpp>
 
 #include "support/family.hpp"
+#include "support/single_step.hpp"
 
 namespace multiprocessing_condition_test {
 
@@ -25,17 +26,7 @@ using namespace muster::detail;
 using namespace std::chrono_literals;
 using muster::test::Copy;
 using muster::test::family_bytes;
-
-namespace {
-
-/// Lets a process that waits to be traced go on for one instruction.
-bool step(const Copy& traced) {
-    int status = 0;
-    return ::ptrace(PTRACE_SINGLESTEP, traced.pid(), nullptr, nullptr) == 0 &&
-           ::waitpid(traced.pid(), &status, 0) == traced.pid() && WIFSTOPPED(status);
-}
-
-}  // namespace
+using muster::test::step;
 
 TEST_CASE("who notifies does not touch the memory of a waiter that has gone on") {
     const std::uint64_t before = family_bytes();

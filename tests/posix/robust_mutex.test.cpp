@@ -23,11 +23,13 @@
 #include <muster/detail/deadline.hpp>
 
 #include "support/family.hpp"
+#include "support/single_step.hpp"
 
 namespace posix_robust_mutex_test {
 
 using muster::detail::deadline_after;
 using muster::test::Copy;
+using muster::test::step;
 using namespace std::chrono_literals;
 namespace os = muster::detail::os;
 
@@ -114,13 +116,6 @@ class Shared {
   private:
     void* place_;
 };
-
-/// Lets the stopped process execute one instruction. False if it has ended instead.
-bool step(const Copy& traced) {
-    int status = 0;
-    return ::ptrace(PTRACE_SINGLESTEP, traced.pid(), nullptr, nullptr) == 0 &&
-           ::waitpid(traced.pid(), &status, 0) == traced.pid() && WIFSTOPPED(status);
-}
 
 }  // namespace
 

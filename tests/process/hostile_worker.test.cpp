@@ -19,6 +19,7 @@
 #include <string>
 #include <utility>
 
+#include "support/no_engine.hpp"
 #include "support/process_pool.hpp"
 
 namespace {
@@ -40,27 +41,12 @@ void* operator new(std::size_t size) {
 namespace {
 
 using namespace muster::detail;
+using muster::test::NoEngine;
+using muster::test::NoLauncher;
 using namespace std::chrono_literals;
 using ProcessPoolExecutor = muster::test::ProcessPool;
 
 constexpr std::int64_t last_moment = std::numeric_limits<std::int64_t>::max();
-
-/// Makes no process: the test is the worker.
-class NoLauncher final : public Launcher {
-  public:
-    os::ChildProcess start(WorkerPage&, const WorkerFds&) override { return {}; }
-};
-
-/// Owns a task, and is never asked for anything.
-class NoEngine final : public RemoteOwner {
-  public:
-    NoEngine() : RemoteOwner(0, nullptr) {}
-    bool cancel_remote(RemoteTask&) noexcept override { return false; }
-    bool stop_remote(RemoteTask&) noexcept override { return false; }
-    bool kill_remote(RemoteTask&) noexcept override { return false; }
-    [[nodiscard]] bool begun(const RemoteTask&) const noexcept override { return false; }
-    void free_record(const EncodedCall&) noexcept override {}
-};
 
 /// A parent's end of a worker, and what the worker writes.
 struct Worker {
