@@ -131,12 +131,8 @@ class Barrier {
     }
 
     template <typename Archive>
-    void save(Archive& ar) const {
-        handle_.save(ar);
-    }
-    template <typename Archive>
-    void load(Archive& ar) {
-        handle_.load(ar);
+    void serialize(Archive& ar) {
+        ar(handle_);
     }
 
     using Handle = detail::SharedHandle<detail::SharedBarrier, detail::BlockKind::barrier>;

@@ -70,12 +70,8 @@ class Condition {
     friend class muster::Access;
     explicit Condition(Access::Unread) {}
     template <typename Archive>
-    void save(Archive& ar) const {
-        handle_.save(ar);
-    }
-    template <typename Archive>
-    void load(Archive& ar) {
-        handle_.load(ar);
+    void serialize(Archive& ar) {
+        ar(handle_);
     }
 
     template <detail::BlockKind kind>

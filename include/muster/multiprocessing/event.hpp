@@ -46,12 +46,8 @@ class Event {
     friend class muster::Access;
     explicit Event(Access::Unread) {}
     template <typename Archive>
-    void save(Archive& ar) const {
-        handle_.save(ar);
-    }
-    template <typename Archive>
-    void load(Archive& ar) {
-        handle_.load(ar);
+    void serialize(Archive& ar) {
+        ar(handle_);
     }
 
     detail::SharedHandle<detail::SharedEvent, detail::BlockKind::event> handle_;

@@ -112,12 +112,8 @@ class Queue {
     friend class muster::Access;
     explicit Queue(Access::Unread) {}
     template <typename Archive>
-    void save(Archive& ar) const {
-        handle_.save(ar);
-    }
-    template <typename Archive>
-    void load(Archive& ar) {
-        handle_.load(ar);
+    void serialize(Archive& ar) {
+        ar(handle_);
     }
 
     bool put_until(const T& value, const detail::Deadline& deadline) const {

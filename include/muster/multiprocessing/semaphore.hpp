@@ -63,12 +63,8 @@ class Semaphore {
   private:
     friend class muster::Access;
     template <typename Archive>
-    void save(Archive& ar) const {
-        handle_.save(ar);
-    }
-    template <typename Archive>
-    void load(Archive& ar) {
-        handle_.load(ar);
+    void serialize(Archive& ar) {
+        ar(handle_);
     }
 
     detail::SharedHandle<detail::SharedSemaphore, detail::BlockKind::semaphore> handle_;

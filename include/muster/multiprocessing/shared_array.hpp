@@ -73,12 +73,8 @@ class SharedArray {
     }
 
     template <typename Archive>
-    void save(Archive& ar) const {
-        handle_.save(ar);
-    }
-    template <typename Archive>
-    void load(Archive& ar) {
-        handle_.load(ar);
+    void serialize(Archive& ar) {
+        ar(handle_);
     }
 
     detail::SharedHandle<detail::SharedBytes, detail::BlockKind::memory> handle_;

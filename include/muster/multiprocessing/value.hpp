@@ -119,12 +119,8 @@ class Value {
     friend class muster::Access;
     explicit Value(Access::Unread) {}
     template <typename Archive>
-    void save(Archive& ar) const {
-        handle_.save(ar);
-    }
-    template <typename Archive>
-    void load(Archive& ar) {
-        handle_.load(ar);
+    void serialize(Archive& ar) {
+        ar(handle_);
     }
 
     detail::SharedHandle<detail::SharedValue<T>, detail::BlockKind::value> handle_;
