@@ -22,6 +22,7 @@
 
 #include <muster/detail/deadline.hpp>
 
+#include "support/asleep.hpp"
 #include "support/family.hpp"
 #include "support/single_step.hpp"
 
@@ -159,8 +160,12 @@ TEST_CASE("one who sleeps gets the mutex of one who dies") {
         for (;;) ::pause();
     });
     while (!shared->second.held()) std::this_thread::yield();
-    std::thread sleeper([&] { CHECK(shared->first.lock() == os::Locked::after_death); });
-    std::this_thread::sleep_for(30ms);  // So that it sleeps, likely.
+    std::atomic<long long> id{0};
+    std::thread sleeper([&] {
+        id = os::thread_id();
+        CHECK(shared->first.lock() == os::Locked::after_death);
+    });
+    CHECK(muster::test::soon([&] { return id != 0 && muster::test::sleeps(id) != -1; }));
     CHECK(holder.kill() == -SIGKILL);
     sleeper.join();
 }
