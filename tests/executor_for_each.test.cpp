@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <list>
 #include <numeric>
@@ -146,6 +147,23 @@ TEST_CASE_TEMPLATE("for_each that throws leaves out what has not begun", E, EVER
     CHECK_THROWS_WITH_AS(loop.result(), "a", std::out_of_range);
     pool.wait_idle();
     CHECK(second.arrived().size() + pool.stats().cancelled == 3);  // The worker may have begun one.
+}
+
+TEST_CASE("for_each that throws leaves out what a worker had taken and not begun") {
+    ThreadPoolExecutor pool(2);
+    std::atomic<int> begun{0};
+    const auto fails_at_zero = [&](int x) {
+        ++begun;
+        if (x == 0) {
+            (void)soon([&] { return begun == 2; });
+            throw std::out_of_range("0");
+        }
+        (void)soon([&] { return pool.stats().completed == 1; });  // Who met zero takes no more.
+    };
+
+    CHECK_THROWS_WITH_AS(pool.for_each(fails_at_zero, numbers(1000)), "0", std::out_of_range);
+
+    CHECK(begun == 2);
 }
 
 TEST_CASE("for_each that waits for what has begun ends with the workers") {

@@ -20,7 +20,8 @@ namespace muster::detail {
 /// A `for_each` whose workers share the range: each takes the next few elements when it is free.
 class SharedLoop {
   public:
-    SharedLoop(std::size_t size, std::size_t workers) : size_{size}, workers_{workers} {}
+    SharedLoop(std::size_t size, std::size_t workers)
+        : size_{size}, workers_{workers}, end_{size} {}
     SharedLoop(const SharedLoop&) = delete;
     SharedLoop& operator=(const SharedLoop&) = delete;
 
@@ -41,9 +42,8 @@ class SharedLoop {
             runners.futures.push_back(executor.submit([this] { work(); }));
         for (const Future<void>& future : runners.futures) future.wait();
         // A runner that did not run at all (the pool is broken, or was told to cancel) says why.
-        if (next_.load() < size_ || first_error_)
-            for (const Future<void>& future : runners.futures)
-                if (!first_error_) (void)future.result();
+        if (!first_error_ && next_.load() < size_)
+            for (const Future<void>& future : runners.futures) (void)future.result();
         if (first_error_) std::rethrow_exception(first_error_);
     }
 
@@ -60,34 +60,37 @@ class SharedLoop {
         std::size_t begin = next_.load(std::memory_order_relaxed);
         std::size_t end = 0;
         do {
-            if (begin >= size_) return {size_, size_};
+            if (!wanted(begin)) return {size_, size_};
             end = begin + std::clamp<std::size_t>((size_ - begin) / (8 * workers_), 1, 1024);
         } while (!next_.compare_exchange_weak(begin, end, std::memory_order_relaxed));
         return {begin, end};
     }
 
+    /// False for what comes after an element that failed, also in pieces that were taken before.
+    [[nodiscard]] bool wanted(std::size_t i) const noexcept {
+        return i < end_.load(std::memory_order_relaxed);
+    }
+
     /// Of all errors the one of the first element counts.
     void fail(std::size_t i) noexcept {
         const std::lock_guard held(error_lock_);
-        if (!first_error_ || i < first_error_index_) {
-            first_error_ = std::current_exception();
-            first_error_index_ = i;
-        }
-        stop();
+        if (!wanted(i)) return;
+        first_error_ = std::current_exception();
+        end_.store(i, std::memory_order_relaxed);
     }
 
   private:
     /// Calls the callable for one piece after another.
     virtual void work() = 0;
 
-    void stop() noexcept { next_.store(size_, std::memory_order_relaxed); }
+    void stop() noexcept { end_.store(0, std::memory_order_relaxed); }
 
     const std::size_t size_;
     const std::size_t workers_;
     std::atomic<std::size_t> next_{0};
+    std::atomic<std::size_t> end_;  // No element from here on is begun.
     SpinLock error_lock_;
     std::exception_ptr first_error_;
-    std::size_t first_error_index_ = 0;
 };
 
 template <typename F, typename Range>
@@ -102,7 +105,7 @@ class SharedLoopOf final : public SharedLoop {
     void work() override {
         F fn(fn_);
         for (Piece piece = next_piece(); piece.begin != piece.end; piece = next_piece())
-            for (std::size_t i = piece.begin; i < piece.end; ++i) {
+            for (std::size_t i = piece.begin; i < piece.end && wanted(i); ++i) {
                 try {
                     Element element(first_[static_cast<Difference>(i)]);
                     std::invoke(fn, element);
