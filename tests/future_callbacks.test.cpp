@@ -286,6 +286,40 @@ TEST_CASE("a callback may destroy the promise and the last other handle") {
     CHECK(seen.empty());
 }
 
+TEST_CASE("a callback may destroy the handle that cancels, and the pool let go of the task") {
+    muster::ThreadPoolExecutor pool(1);
+    Promise<void> opens;
+    const Future<void> open = opens.get_future();
+    const Future<void> busy = pool.submit([open] { open.wait(); });
+    auto handle = std::make_unique<Future<int>>(pool.submit([] { return 1; }));
+    const Future<int> last = pool.submit([] { return 2; });
+    bool saw_cancelled = false;
+    handle->add_done_callback([&](const Future<int>&) {
+        handle.reset();
+        opens.set_result();
+        last.wait();  // The worker has dropped what was queued before.
+    });
+    handle->add_done_callback([&](const Future<int>& done) { saw_cancelled = done.cancelled(); });
+
+    CHECK(handle->cancel());
+
+    CHECK(saw_cancelled);
+}
+
+TEST_CASE("a callback that destroys the last handle may throw") {
+    Complaints complaints;
+    {
+        muster::ThreadPoolExecutor pool({.max_workers = 1, .on_error = complaints.listener()});
+        auto handle = std::make_unique<Future<int>>(pool.submit([] { return 1; }));
+        pool.shutdown();
+        handle->add_done_callback([&](const Future<int>&) {
+            handle.reset();
+            throw std::runtime_error("after the last handle");
+        });
+    }
+    CHECK(complaints.heard == std::vector<std::string>{"after the last handle"});
+}
+
 TEST_CASE("a callback that blocks delays no wait, whatever the order in which they came") {
     Promise<int> promise;
     const Future<int> future = promise.get_future();

@@ -48,10 +48,10 @@ class AnyFuture {
 
     /// Cancels the task if it has not begun. True if it will never run, also when it was cancelled
     /// before; false when it runs or has ended. Callbacks run in this thread.
-    bool cancel() const { return state().cancel(); }
+    bool cancel() const { return kept_state()->cancel(); }
 
     /// Asks the task to stop: its `StopToken` says so. False when it takes none, or is done.
-    bool request_stop() const { return state().request_stop(); }
+    bool request_stop() const { return kept_state()->request_stop(); }
 
     /// Ends the task whatever it does: its worker process is killed, and the future holds
     /// `CancelledError`. A task that has not begun is cancelled.
@@ -60,7 +60,7 @@ class AnyFuture {
     ///
     /// Returns whether the future holds `CancelledError`: false when the task has an outcome, or
     /// runs on a thread, which cannot be ended.
-    bool kill() const { return state().kill(); }
+    bool kill() const { return kept_state()->kill(); }
 
     /// Waits until done. Never throws what the task threw.
     ///
@@ -122,6 +122,11 @@ class AnyFuture {
   private:
     friend struct detail::FutureAccess;
     friend struct std::hash<AnyFuture>;
+
+    /// The state, kept alive: a callback that is run may destroy this handle.
+    [[nodiscard]] detail::Ref<detail::StateBase> kept_state() const {
+        return detail::Ref<detail::StateBase>::share(&state());
+    }
 
     [[nodiscard]] std::exception_ptr outcome() const {
         if (!state().done()) detail::StateBase::throw_orphaned();
@@ -269,9 +274,10 @@ class Callback final : public Continuation {
 
     void run(StateBase& state) noexcept override {
         const std::unique_ptr<Callback> self(this);
-        auto& typed = static_cast<State<T>&>(state);
+        // Kept alive: the callback may destroy the last handle, and throw.
+        const auto kept = Ref<State<T>>::share(&static_cast<State<T>&>(state));
         try {
-            std::invoke(std::move(fn_), FutureAccess::make(Ref<State<T>>::share(&typed)));
+            std::invoke(std::move(fn_), FutureAccess::make(kept));
         } catch (...) {
             if (TaskOwner* owner = state.owner())
                 owner->report(std::current_exception());
