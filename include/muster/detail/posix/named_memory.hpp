@@ -207,19 +207,19 @@ class NamedMemory {
     }
 
     /// Refuses at once what the folder has no room for: to write to it would end the process.
-    static void resize(const PrivateFd& fd, std::size_t size) {
+    void resize(const PrivateFd& fd, std::size_t size) const {
         ::rlimit limit{};
         if (size > static_cast<std::size_t>(std::numeric_limits<::off_t>::max()) ||
             (MUSTER_SYSCALL(getrlimit)(RLIMIT_FSIZE, &limit) == 0 &&
              limit.rlim_cur != RLIM_INFINITY && size > limit.rlim_cur))
-            throw_error(EFBIG, "ftruncate");
+            throw_error(EFBIG, path_.c_str());
         struct ::statvfs room {};
         check(MUSTER_SYSCALL(fstatvfs)(fd.get(), &room), "fstatvfs");
         if (room.f_blocks != 0 && size / room.f_frsize >= room.f_bavail)
-            throw_error(ENOSPC, "ftruncate");
+            throw_error(ENOSPC, path_.c_str());
         check(retry_interrupted(
                   [&] { return MUSTER_SYSCALL(ftruncate)(fd.get(), static_cast<::off_t>(size)); }),
-              "ftruncate");
+              path_.c_str());
     }
 
     void close(const PrivateFd& fd) const {
