@@ -50,7 +50,7 @@ byte victim = starting;  // Nobody does anything before the beginning is there.
 byte deaths = 1;
 
 // What no thread looks at: notifications that found a waiter which has not taken them yet, and
-// whether the one of a dead waiter is being handed on.
+// whether there was one to hand that of a dead waiter on to, who did not get it.
 short pending;
 bool in_hand;
 
@@ -130,7 +130,6 @@ inline notify_first() {
     d_step {
         lock();
         first = word[head];
-        in_hand = in_hand && me != sweeper;
         if
         :: first != 0 ->  /*= if (head.load() == 0) return; */
             unlink(first);  /*= first = &content_of(memory, head.load()); unlink(change, memory, *first); change.commit(); first->turn.fetch_add(1); } wake(*first); */
@@ -306,31 +305,29 @@ inline bury() {
     od
 }
 
-inline take_apart() {
-    if
-    :: is_waiter[block] && word[condition_of(block)] ->  /*= if (const ArenaOffset waited_for = block.content<WaiterContent>().condition.load()) memory.block(waited_for).content<SharedCondition>().bury_waiter(memory, block); */
-        d_step {
-            lock();
-            if
-            :: word[linked_of(block)] -> unlink(block)
-            :: else -> assert(pending > 0); pending--; in_hand = true
-            fi;
-            set(condition_of(block), 0);
-            carry_out();
-            unlock()
-        };
-#ifdef MUTANT_NOT_HANDED_ON
-        skip
-#else
+inline bury_waiter() {
+    d_step {
+        lock();
         if
-        :: in_hand ->  /*= if (notified) notify(memory, 1); */
-            notify_first()
-        :: else
-        fi
+        :: word[linked_of(block)] -> unlink(block)  /*= if (content.linked.load() != 0) unlink(change, memory, content); */
+        :: else -> assert(pending > 0); pending--; in_hand = word[head] != 0;
+#ifndef MUTANT_NOT_HANDED_ON
+            first = word[head];
+            if
+            :: first != 0 -> unlink(first); pending++; in_hand = false  /*= else if (head.load() != 0) unlink(change, memory, *(heir = &content_of(memory, head.load()))); */
+            :: else
+            fi
 #endif
-    :: else
-    fi;
-    free(block)
+        fi;
+        set(condition_of(block), 0);  /*= change.set(content.condition, 0); change.commit(); if (heir) heir->turn.fetch_add(1); } if (heir) wake(*heir); */
+        carry_out();
+        if
+        :: first != 0 -> change_turn(first)
+        :: else
+        fi;
+        unlock()
+    };
+    d_step { asleep[first] = false; first = 0 }  // Nobody sleeps at 0.
 }
 
 active proctype Sweeper() provided (victim == nobody) {
@@ -347,7 +344,12 @@ end: do
        do
        :: block <= blocks ->
            if
-           :: owner[block] == slot -> owner[block] = me; take_apart()
+           :: owner[block] == slot && is_waiter[block] && word[condition_of(block)] ->  /*= if (block.owner.load() != slot || block.block_kind() != BlockKind::waiter) return; if (const ArenaOffset waited_for = block.content<WaiterContent>().condition.load()) memory.block(waited_for).content<SharedCondition>().bury_waiter(memory, block); */
+               bury_waiter()
+           :: else
+           fi;
+           if
+           :: owner[block] == slot -> owner[block] = me; free(block)
            :: else
            fi;
            block++
@@ -387,12 +389,9 @@ end: do
     :: timeout ->
         assert(pending == 0 && !in_hand);
         assert(holder == nobody);
-        assert(!asleep[1] || word[linked_of(1)]);
-        assert(!asleep[2] || word[linked_of(2)]);
-        assert(!asleep[3] || word[linked_of(3)]);
-        assert((owner[1] == nobody) == !asleep[1]);
-        assert((owner[2] == nobody) == !asleep[2]);
-        assert((owner[3] == nobody) == !asleep[3]);
+        assert((owner[1] == nobody) == !asleep[1] && (!asleep[1] || word[linked_of(1)]));
+        assert((owner[2] == nobody) == !asleep[2] && (!asleep[2] || word[linked_of(2)]));
+        assert((owner[3] == nobody) == !asleep[3] && (!asleep[3] || word[linked_of(3)]));
         break
     od
 }

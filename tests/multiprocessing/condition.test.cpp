@@ -4,9 +4,6 @@
 #include <muster/detail/family/shared_condition.hpp>
 
 #include <doctest/doctest.h>
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <chrono>
@@ -26,7 +23,10 @@ using namespace muster::detail;
 using namespace std::chrono_literals;
 using muster::test::Copy;
 using muster::test::family_bytes;
+using muster::test::release;
 using muster::test::step;
+using muster::test::stops;
+using muster::test::wait_to_be_traced;
 
 TEST_CASE("who notifies does not touch the memory of a waiter that has gone on") {
     const std::uint64_t before = family_bytes();
@@ -37,11 +37,10 @@ TEST_CASE("who notifies does not touch the memory of a waiter that has gone on")
         auto& condition = object->object<SharedCondition>();
         Block& waiter = condition.enter(memory, memory.offset_of(object->own()));
         Copy notifier([&] {
-            (void)::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
-            (void)::raise(SIGSTOP);
+            wait_to_be_traced();
             condition.notify(memory, 1);
         });
-        REQUIRE(::waitpid(notifier.pid(), nullptr, WUNTRACED) == notifier.pid());
+        REQUIRE(stops(notifier));
 
         // Until the waiter has its notification, and further until it can go: from then on its
         // memory may be anybody's.
@@ -56,7 +55,7 @@ TEST_CASE("who notifies does not touch the memory of a waiter that has gone on")
                               sizeof(WaiterContent));
         std::ranges::fill(bytes, std::byte{'a'});
 
-        REQUIRE(::ptrace(PTRACE_DETACH, notifier.pid(), nullptr, nullptr) == 0);
+        REQUIRE(release(notifier));
         CHECK(notifier.join() == 0);
         CHECK(std::ranges::all_of(bytes, [](std::byte b) { return b == std::byte{'a'}; }));
         free_block(memory, other);

@@ -98,18 +98,23 @@ struct SharedCondition {
         });
     }
 
-    /// The thread that waited has died. If it was to go on, another one is.
+    /// The thread that waited has died. If it was to go on, another one is: in the same change, for
+    /// who sees to that may die, too. (Then that one is woken by who buries the dead thread's
+    /// reference for the second time.)
     void bury_waiter(FamilyMemory& memory, Block& waiter) {
         auto& content = waiter.content<WaiterContent>();
-        bool notified = false;
+        WaiterContent* heir = nullptr;
         {
             GuardedChange change(guard);
-            notified = content.linked.load() == 0;
-            if (!notified) unlink(change, memory, content);
+            if (content.linked.load() != 0)
+                unlink(change, memory, content);
+            else if (head.load() != 0)
+                unlink(change, memory, *(heir = &content_of(memory, head.load())));
             change.set(content.condition, 0);
             change.commit();
+            if (heir) heir->turn.fetch_add(1);
         }
-        if (notified) notify(memory, 1);
+        if (heir) wake(*heir);
     }
 
     Guard guard;

@@ -42,7 +42,7 @@ inline void release_references(FamilyMemory& memory, SharedWord& first_reference
 
 /// Gives an item of this process back, and what its bytes refer to.
 inline void free_item(FamilyMemory& memory, Block& item) {
-    release_references(memory, item.content<ItemContent>().first_reference);
+    release_references(memory, item.target);
     free_block(memory, item);
 }
 
@@ -62,10 +62,6 @@ inline void take_apart(FamilyMemory& memory, Block& block) {
             return release_reference(memory, block);
         case BlockKind::item:
             return free_item(memory, block);
-        case BlockKind::waiter:
-            if (const ArenaOffset waited_for = block.content<WaiterContent>().condition.load())
-                memory.block(waited_for).content<SharedCondition>().bury_waiter(memory, block);
-            break;
         case BlockKind::queue:
             while (Block* const item = block.content<SharedQueue>().discard_first(memory))
                 free_item(memory, *item);
@@ -91,6 +87,15 @@ inline void take_apart(FamilyMemory& memory, Block& block) {
             break;
     }
     free_block(memory, block);
+}
+
+/// Has what a dead process changed in an object, while it took that apart, carried out to the end.
+inline void end_taking_apart(FamilyMemory& memory, Block& object) {
+    if (object.block_kind() == BlockKind::queue)
+        const GuardedChange carried_out(object.content<SharedQueue>().guard);
+    if (object.block_kind() == BlockKind::pipe_end)
+        if (SharedPipe* const pipe = object.content<SharedPipeEnd>().pipe(memory))
+            for (PipeLane& lane : pipe->lanes) const GuardedChange carried_out(lane.guard);
 }
 
 /// Gives back what a dead process had of the object.
@@ -122,8 +127,17 @@ inline void sweep_process(FamilyMemory& memory, std::uint64_t slot) {
     // lock a guard does that; those of objects are locked for what it had of each.
     { const GuardedChange carried_out(memory.header().guard); }
     for_each_block(memory, [&](Block& block) {
-        if (block.owner.load() == slot && block.block_kind() == BlockKind::reference)
+        if (block.owner.load() != slot) return;
+        if (block.block_kind() == BlockKind::reference)
             bury_claim(memory, block);
+        else
+            end_taking_apart(memory, block);
+    });
+    // As long as its references keep what it waited for.
+    for_each_block(memory, [&](Block& block) {
+        if (block.owner.load() != slot || block.block_kind() != BlockKind::waiter) return;
+        if (const ArenaOffset waited_for = block.content<WaiterContent>().condition.load())
+            memory.block(waited_for).content<SharedCondition>().bury_waiter(memory, block);
     });
     const std::uint64_t own = memory.slot();
     for (bool more = true; more;) {  // Taking one apart may bring others to light.
