@@ -199,7 +199,7 @@ active [producers] proctype Producer() provided (victim == nobody || victim == _
     byte own = _pid + 2;
     bool no_room;
     {
-        word[owner_of(own)] = me;  /*= Block& block = allocate_block(memory_, sizeof(ItemContent) + bytes); */
+        word[owner_of(own)] = me;  /*= use(allocate_block(memory, expected, BlockKind::item)); */
 #ifdef MUTANT_NOTIFIES_FIRST
         notify_one(not_empty, 2, 3);
 #endif

@@ -52,13 +52,10 @@ inline Block& allocate_block(FamilyMemory& memory, std::size_t size,
         change.set(header.end, offset + block_bytes(size_class));
     }
     // Of a free block, nothing but its place in the list counts: these need no record.
-    const std::uint64_t identity = header.identities.load() + 1;
     block.kind.store(static_cast<std::uint64_t>(kind), std::memory_order_relaxed);
-    block.identity.store(identity, std::memory_order_relaxed);
     block.references.store(0, std::memory_order_relaxed);
     block.target.store(0, std::memory_order_relaxed);
     block.claim.store(0, std::memory_order_relaxed);
-    change.set(header.identities, identity);
     change.set(header.used, header.used.load() + block_bytes(size_class));
     change.set(block.next, 0);
     change.set(block.owner, slot);
@@ -81,7 +78,6 @@ inline void free_block(FamilyMemory& memory, Block& block) {
     change.set(block.next, header.free[size_class].load());
     change.set(header.free[size_class], offset);
     change.set(header.used, header.used.load() - block_bytes(size_class));
-    change.set(block.identity, 0);
     change.set(block.owner, 0);
     change.commit();
 }
@@ -90,7 +86,11 @@ inline void free_block(FamilyMemory& memory, Block& block) {
 /// process, and is returned.
 inline Block& publish_object(FamilyMemory& memory, Block& object, BlockKind kind) {
     Block& reference = allocate_block(memory, 0, BlockKind::reference);
-    GuardedChange change(memory.header().guard);
+    ArenaHeader& header = memory.header();
+    GuardedChange change(header.guard);
+    const std::uint64_t identity = header.identities.load() + 1;
+    change.set(header.identities, identity);
+    change.set(object.identity, identity);
     change.set(object.kind, static_cast<std::uint64_t>(kind));
     change.set(object.references, 1);
     change.set(object.owner, Block::shared);

@@ -55,8 +55,9 @@ struct alignas(64) Block {
     SharedWord identity{0};    ///< Of an object: no other ever had it in this arena.
     SharedWord references{0};  ///< Of an object: how many there are.
     SharedWord next{0};        ///< The next one that is free, or of the same item.
-    SharedWord target{0};      ///< Of a reference: the object.
-    /// Of a reference: what its process has of the object, such as permits of a semaphore.
+    SharedWord target{0};      ///< Of a reference: the object. Of an item: its first reference.
+    /// Of a reference: what its process has of the object, such as permits of a semaphore. Of an
+    /// item: how many bytes it has.
     SharedWord claim{0};
 
     [[nodiscard]] BlockKind block_kind() const noexcept {
@@ -72,7 +73,7 @@ static_assert(sizeof(Block) == 64);
 inline constexpr std::size_t smallest_block = 128;
 inline constexpr std::size_t block_classes = 40;
 inline constexpr std::size_t most_processes = 4096;
-inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0001;
+inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0002;
 
 struct ArenaHeader {
     std::uint64_t magic = arena_magic;
@@ -80,8 +81,9 @@ struct ArenaHeader {
     Guard guard;               ///< Of all words of blocks and of those below, but for the last two.
     os::RobustMutex sweeping;  ///< Of who gives back what dead processes had.
     SharedWord end{0};         ///< Where nothing was ever allocated.
-    SharedWord used{0};        ///< Bytes of the blocks that are not free.
-    SharedWord identities{0};
+    SharedWord identities{0};  ///< Those that objects have had.
+    // What each change of the usual sizes needs shares a cache line.
+    alignas(64) SharedWord used{0};  ///< Bytes of the blocks that are not free.
     std::array<SharedWord, block_classes> free{};
     /// Slot n is the process of this number (`os::process_number()`); 0: free. Slot 0 is nobody's.
     std::array<SharedWord, most_processes> processes{};

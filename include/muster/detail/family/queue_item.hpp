@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
-#include <new>
 #include <span>
 #include <utility>
 
@@ -21,7 +20,7 @@ class ItemBuffer final : public ByteBuffer {
   public:
     /// For an item that is expected to need so many bytes.
     ItemBuffer(FamilyMemory& memory, std::size_t expected) : memory_{memory} {
-        use(new_block(expected));
+        use(allocate_block(memory, expected, BlockKind::item));
     }
     ~ItemBuffer() {
         if (!block_) return;
@@ -33,10 +32,10 @@ class ItemBuffer final : public ByteBuffer {
 
     /// The item with all that was encoded.
     Block& finish() {
-        auto& content = block_->content<ItemContent>();
-        content.size = size;
+        // relaxed: who gets it locks what it was put under.
+        block_->claim.store(size, std::memory_order_relaxed);
         for (const auto& object : kept)
-            add_reference(memory_, object->name(), object->kind(), content.first_reference);
+            add_reference(memory_, object->name(), object->kind(), block_->target);
         kept.clear();
         return *block_;
     }
@@ -46,23 +45,17 @@ class ItemBuffer final : public ByteBuffer {
 
   private:
     void grow(std::size_t at_least) override {
-        Block& bigger = new_block(std::max(at_least, 2 * capacity));
-        std::memcpy(bigger.content<ItemContent>().bytes(), data, size);
+        Block& bigger = allocate_block(memory_, std::max(at_least, 2 * capacity), BlockKind::item);
+        std::memcpy(&bigger.content<std::byte>(), data, size);
         Block* const smaller = block_;
         use(bigger);
         free_item(memory_, *smaller);
     }
 
-    Block& new_block(std::size_t bytes) {
-        Block& block = allocate_block(memory_, sizeof(ItemContent) + bytes);
-        new (&block.content<ItemContent>()) ItemContent;
-        block.kind.store(static_cast<std::uint64_t>(BlockKind::item), std::memory_order_release);
-        return block;
-    }
     void use(Block& block) noexcept {
         block_ = &block;
-        data = block.content<ItemContent>().bytes();
-        capacity = block_bytes(block.size_class.load()) - sizeof(Block) - sizeof(ItemContent);
+        data = &block.content<std::byte>();
+        capacity = block_bytes(block.size_class.load()) - sizeof(Block);
     }
 
     FamilyMemory& memory_;
@@ -83,11 +76,9 @@ class TakenItem {
     }
 
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
-        auto& content = item_.content<ItemContent>();
         // Other processes map it too: its size is believed only as far as the block goes.
-        const std::size_t room =
-            block_bytes(item_.size_class.load()) - sizeof(Block) - sizeof(ItemContent);
-        return {content.bytes(), std::min<std::size_t>(content.size, room)};
+        const std::size_t room = block_bytes(item_.size_class.load()) - sizeof(Block);
+        return {&item_.content<std::byte>(), std::min<std::size_t>(item_.claim.load(), room)};
     }
 
   private:

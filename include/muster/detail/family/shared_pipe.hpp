@@ -177,7 +177,7 @@ struct PipeLane {
 
   private:
     static std::uint64_t cost(Block& message) noexcept {
-        return sizeof(Block) + message.content<ItemContent>().size;
+        return sizeof(Block) + message.claim.load();
     }
     static PipeBell& bell_at(FamilyMemory& memory, const SharedWord& place) noexcept {
         return memory.block(place.load()).content<PipeBell>();

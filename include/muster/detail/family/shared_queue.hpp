@@ -14,15 +14,8 @@
 
 namespace muster::detail {
 
-/// In a block of a queue: an item, as bytes. What these refer to lives as long as they do.
-struct ItemContent {
-    std::uint64_t size = 0;
-    SharedWord first_reference{0};
-
-    [[nodiscard]] std::byte* bytes() noexcept { return reinterpret_cast<std::byte*>(this + 1); }
-};
-
-/// A queue in the family's memory: a list of items, each in a block of its own.
+/// A queue in the family's memory: a list of items, each in a block of its own: as bytes, and what
+/// these refer to lives as long as they do.
 ///
 /// An item belongs to who makes it until the one change that appends it, to the queue until the one
 /// change that removes it, and then to who reads it. How many items a process has taken and not yet
@@ -138,7 +131,7 @@ struct SharedQueue {
     }
 
     Guard guard;
-    SharedWord maxsize;
+    alignas(64) SharedWord maxsize;  // What each change needs shares a cache line.
     SharedWord size{0};
     SharedWord head{0};
     SharedWord tail{0};
