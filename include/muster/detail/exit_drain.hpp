@@ -26,6 +26,7 @@ class ExitDrain {
         Registry& registry = current();
         const std::lock_guard held(registry.mutex);
         if (os::in_static_storage(executor) || registry.handlers < 1000) {
+            const os::NoForks during_registration;
             std::atexit(&drain);
             ++registry.handlers;
         }

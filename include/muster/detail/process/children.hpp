@@ -128,6 +128,7 @@ class Children {
         }
         if (!fork_server_) {
             fork_server_.emplace("", timeout);
+            const os::NoForks during_registration;
             (void)std::atexit([] { own().let_fork_server_go(); });
         }
         return *fork_server_;
