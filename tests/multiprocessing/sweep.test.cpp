@@ -92,7 +92,7 @@ Copy waiter_for(const Reference& condition) {
         auto& state = condition->object<SharedCondition>();
         Block& waiter = state.enter(family(), offset);
         (void)::raise(SIGSTOP);
-        if (!state.wait(family(), waiter, deadline_after(20s))) ::_exit(1);
+        if (!state.wait(family(), waiter, deadline_after(200s))) ::_exit(1);
     });
     REQUIRE(stops(copy));
     return copy;

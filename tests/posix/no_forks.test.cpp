@@ -22,6 +22,7 @@ namespace os = muster::detail::os;
 using namespace std::chrono_literals;
 
 std::atomic<bool> inside{false};  // In what no fork may happen in.
+std::atomic<bool> was_inside{false};
 
 /// Whether a copy was made: seen by all copies.
 std::atomic<bool>& copied() {
@@ -33,6 +34,7 @@ std::atomic<bool>& copied() {
 /// Gives another thread the time to fork. It takes all of it if that is kept out.
 void stay_inside() {
     inside = true;
+    was_inside = true;
     const auto end = std::chrono::steady_clock::now() + 200ms;
     while (!copied() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
     inside = false;
@@ -55,9 +57,9 @@ int code_of_copy(Action action) {
 /// Whether a fork while another thread does this makes a copy in which it is half done.
 template <typename Action>
 bool is_copied_half_done(Action action) {
-    copied() = false;
+    copied() = was_inside = false;
     std::thread other(action);
-    while (!inside) std::this_thread::yield();
+    while (!was_inside) std::this_thread::yield();
     const int code = code_of_copy([] { return inside ? 1 : 0; });
     other.join();
     return code != 0;
