@@ -6,7 +6,6 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -34,17 +33,14 @@ namespace {
 using namespace muster::detail;
 using namespace std::chrono_literals;
 using muster::test::Copy;
+using muster::test::family;
 using muster::test::family_bytes;
+using muster::test::kill_unseen;
 using muster::test::release;
 using muster::test::step;
 using muster::test::stops;
 using muster::test::wait_to_be_traced;
 using Reference = std::shared_ptr<SharedReference>;
-
-FamilyMemory& family() {
-    static const auto memory = FamilyMemory::for_objects();
-    return *memory;
-}
 
 Block& object_of(const Reference& reference) { return family().block(reference->name().offset); }
 
@@ -75,13 +71,6 @@ void kill_while_it_drops(Reference reference, const Block& item) {
     reference.reset();
     while (item.owner.load() == Block::shared) REQUIRE(step(last_user));
     REQUIRE(last_user.kill() == -SIGKILL);
-}
-
-/// Stays a zombie, and is not swept.
-void kill_unseen(const Copy& copy) {
-    ::kill(copy.pid(), SIGKILL);
-    ::siginfo_t info{};
-    REQUIRE(::waitid(P_PID, static_cast<::id_t>(copy.pid()), &info, WEXITED | WNOWAIT) == 0);
 }
 
 /// A copy that waits for the condition.
@@ -124,9 +113,9 @@ TEST_CASE("an item is given back once if its queue's last user was killed taking
                          Reference());
     });
     ItemBuffer buffer(family(), 8);
-    Block& item = buffer.finish();
+    Block& item = buffer.finish_block();
     REQUIRE(&item < &object_of(queue));
-    REQUIRE(queue->object<SharedQueue>().put(family(), item, std::nullopt));
+    REQUIRE(queue->object<SharedQueue>().put(family(), buffer.finish(), std::nullopt));
     buffer.forget();
 
     kill_while_it_drops(std::move(queue), item);
@@ -140,7 +129,7 @@ TEST_CASE("a message is given back once if its pipe's last reader was killed tak
     {
         auto [reader, writer] = make_behind_next_item([] { return make_pipe_ends(); });
         ItemBuffer buffer(family(), 8);
-        Block& message = buffer.finish();
+        Block& message = buffer.finish_block();
         REQUIRE(&message < &object_of(reader));
         (void)writer->own();
         writer->object<SharedPipeEnd>().written(family()).put(family(), message, [] {});
@@ -165,7 +154,7 @@ TEST_CASE("a condition that only a dead waiter had is not used when it is given 
         const std::uint64_t slot = two.first->owner.load();
         Block& block = object_of(condition);
         condition.reset();
-        kill_unseen(user);
+        REQUIRE(kill_unseen(user));
 
         // As soon as the condition's memory is free, it is used for something else.
         Copy sweeper = make_sweeper(slot);
@@ -198,7 +187,7 @@ TEST_CASE("a dead waiter's notification goes to another one also if who hands it
         ::kill(second.pid(), SIGCONT);
         state.notify(family(), 1);
         REQUIRE(waiting.linked.load() == 0);
-        kill_unseen(first);
+        REQUIRE(kill_unseen(first));
 
         Copy sweeper = make_sweeper(place.owner.load());
         while (waiting.condition.load() != 0) REQUIRE(step(sweeper));

@@ -4,14 +4,18 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "support/family.hpp"
 #include "sync/backends.hpp"
 #include "sync/queue_workers.hpp"
 
@@ -22,6 +26,7 @@ namespace {
 using muster::InvalidStateError;
 using muster::QueueShutDown;
 using muster::test::Crew;
+using muster::test::family_bytes;
 using muster::test::get_one;
 using muster::test::join;
 using muster::test::next;
@@ -30,6 +35,35 @@ using muster::test::patience;
 using muster::test::put_one;
 using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
+
+struct Nothing {};
+
+/// An item that may be small, large, of any size between byte by byte, and with a handle in it.
+template <typename B>
+struct Parcel {
+    static Parcel make(int number) {
+        Parcel made{number, text_of(number), {}};
+        if (has_inner(number)) made.inner.emplace_back().put(number);
+        return made;
+    }
+    [[nodiscard]] bool intact() const {
+        if (text != text_of(number) || inner.empty() == has_inner(number)) return false;
+        return inner.empty() || inner.front().try_get() == number;
+    }
+
+    int number;
+    std::string text;
+    std::vector<Numbers<B>> inner;
+
+  private:
+    static bool has_inner(int number) { return number % 97 == 0; }
+    static std::string text_of(int number) {
+        const int size = number % 50 == 49 ? 4096 : number % 300;
+        return std::string(static_cast<std::size_t>(size), static_cast<char>('a' + number % 26));
+    }
+};
+template <typename B>
+using Parcels = typename B::template Queue<Parcel<B>>;
 
 }  // namespace
 
@@ -198,6 +232,78 @@ TEST_CASE_TEMPLATE(
     std::vector<int> expected(producers * items);
     std::iota(expected.begin(), expected.end(), 0);
     CHECK(all == expected);
+}
+
+TEST_CASE_TEMPLATE("items of no bytes are counted", B, MUSTER_BACKENDS) {
+    const typename B::template Queue<Nothing> queue;
+    for (int i = 0; i < 1'000; ++i) queue.put(Nothing());
+    CHECK(queue.size() == 1'000);
+    int taken = 0;
+    while (queue.try_get()) ++taken;
+    CHECK(taken == 1'000);
+}
+
+TEST_CASE_TEMPLATE("items of all sizes, with handles and without, come out as they were put", B,
+                   MUSTER_BACKENDS) {
+    const std::uint64_t before = family_bytes();
+    {
+        constexpr int items = 10'000;
+        const Parcels<B> queue;
+        bool in_order = true;
+        for (int put = 0, taken = 0; put < items;) {
+            // So many at a time that what is there begins and ends everywhere.
+            for (int last = std::min(items, put + 37); put < last; ++put)
+                queue.put(Parcel<B>::make(put));
+            for (; taken < put - (put == items ? 0 : 5); ++taken) {
+                const auto parcel = queue.try_get();
+                in_order = in_order && parcel && parcel->number == taken && parcel->intact();
+            }
+        }
+        CHECK(in_order);
+        CHECK(queue.empty());
+    }
+    CHECK(family_bytes() == before);
+}
+
+TEST_CASE_TEMPLATE("items of all sizes go from several producers to several consumers", B,
+                   MUSTER_BACKENDS) {
+    constexpr int items = 5'000;
+    constexpr int workers = 2;
+    const std::uint64_t before = family_bytes();
+    {
+        const Parcels<B> queue(100);
+        const Numbers<B> sums;
+        const Numbers<B> producer;
+        const Crew<B> consumers(
+            workers,
+            [](Parcels<B> in, Numbers<B> out) {
+                int sum = 0;
+                std::array<int, workers> last{-1, -1};  // Of each producer.
+                while (const auto parcel = in.get()) {
+                    int& previous = last[static_cast<std::size_t>(parcel->number % workers)];
+                    const bool good = parcel->intact() && parcel->number > previous;
+                    previous = parcel->number;
+                    sum += good ? parcel->number : -1'000'000'000;
+                }
+                out.put(sum);
+            },
+            queue, sums);
+        for (int i = 0; i < workers; ++i) producer.put(i);
+        const Crew<B> producers(
+            workers,
+            [](Parcels<B> out, Numbers<B> mine) {
+                for (int i = *mine.get(); i < workers * items; i += workers)
+                    out.put(Parcel<B>::make(i));
+            },
+            queue, producer);
+        CHECK(producers.join());
+        queue.shutdown();
+        CHECK(consumers.join());
+        const std::vector<int> all = next(sums, workers);
+        CHECK(std::accumulate(all.begin(), all.end(), 0) ==
+              items * workers * (items * workers - 1) / 2);
+    }
+    CHECK(family_bytes() == before);
 }
 
 }  // namespace sync_queue_test

@@ -79,7 +79,7 @@ class Queue {
     }
 
     /// How many items it holds; by the time you read it, others may have changed that.
-    [[nodiscard]] std::size_t size() const { return handle_->size.load(); }
+    [[nodiscard]] std::size_t size() const { return handle_->size(); }
     [[nodiscard]] bool empty() const { return size() == 0; }
     [[nodiscard]] bool full() const { return handle_->is_full(); }
 
@@ -102,7 +102,7 @@ class Queue {
     void shutdown(bool immediate = false) const {
         handle_->close();
         if (!immediate) return;
-        while (detail::Block* const item = handle_->discard_first(handle_.memory()))
+        while (const auto item = handle_->discard_first(handle_.memory()))
             detail::free_item(handle_.memory(), *item);
         handle_->wake_all();
     }
@@ -127,9 +127,9 @@ class Queue {
         return true;
     }
     std::optional<T> get_until(const detail::Deadline& deadline) const {
-        detail::Block* const item = handle_->get(handle_.memory(), handle_.own(), deadline);
-        if (!item) return std::nullopt;
-        const detail::TakenItem taken(handle_.memory(), *item);
+        detail::TakenItem taken(handle_.memory());
+        if (!handle_->get(handle_.memory(), handle_.own(), taken.item, deadline))
+            return std::nullopt;
         detail::Decoder in(taken.bytes());
         std::optional<T> value(detail::decode<T>(in));
         in.template expect_end<T>();

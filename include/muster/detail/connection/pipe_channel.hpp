@@ -51,9 +51,9 @@ class PipeChannel final : public Channel {
     void send(const Write& write) override {
         const auto end = open_end();
         FamilyMemory& memory = end->memory();
-        ItemBuffer buffer(memory, usual_size);
+        ItemBuffer buffer(memory);
         write(buffer);
-        state(*end).written(memory).put(memory, buffer.finish(), [this] { check_open(); });
+        state(*end).written(memory).put(memory, buffer.finish_block(), [this] { check_open(); });
         buffer.forget();
     }
 
@@ -109,8 +109,6 @@ class PipeChannel final : public Channel {
     [[nodiscard]] ChannelName name() const override { return {{}, open_end()}; }
 
   private:
-    static constexpr std::size_t usual_size = 128;  // Of a message; others take a second block.
-
     struct Part {
         Part(std::uint64_t its_generation, std::shared_ptr<SharedReference> its_end)
             : generation{its_generation}, end{std::move(its_end)} {}

@@ -15,75 +15,87 @@
 
 namespace muster::detail {
 
-/// Where an item is encoded: in the block that goes into the queue.
+/// Where an item is encoded: here as long as it is small, else in the block that goes into the queue.
 class ItemBuffer final : public ByteBuffer {
   public:
     /// For an item that is expected to need so many bytes.
-    ItemBuffer(FamilyMemory& memory, std::size_t expected) : memory_{memory} {
-        use(allocate_block(memory, expected, BlockKind::item));
+    explicit ItemBuffer(FamilyMemory& memory, std::size_t expected = 0) : memory_{memory} {
+        data = item_.bytes.data();
+        capacity = item_.bytes.size();
+        reserve(expected);
     }
     ~ItemBuffer() {
-        if (!block_) return;
+        if (!item_.block) return;
         try {
-            free_item(memory_, *block_);
+            free_item(memory_, *item_.block);
         } catch (...) {  // The system refuses to lock: the block is given back with the process.
         }
     }
 
     /// The item with all that was encoded.
-    Block& finish() {
+    const QueueItem& finish() {
+        if (item_.block || !kept.empty()) (void)finish_block();
+        item_.size = size;
+        return item_;
+    }
+    /// The same, in a block in any case.
+    Block& finish_block() {
+        if (!item_.block) grow(size);
         // relaxed: who gets it locks what it was put under.
-        block_->claim.store(size, std::memory_order_relaxed);
+        item_.block->claim.store(size, std::memory_order_relaxed);
         for (const auto& object : kept)
-            add_reference(memory_, object->name(), object->kind(), block_->target);
+            add_reference(memory_, object->name(), object->kind(), item_.block->target);
         kept.clear();
-        return *block_;
+        return *item_.block;
     }
 
     /// The item is the queue's now.
-    void forget() noexcept { block_ = nullptr; }
+    void forget() noexcept { item_.block = nullptr; }
 
   private:
     void grow(std::size_t at_least) override {
-        Block& bigger = allocate_block(memory_, std::max(at_least, 2 * capacity), BlockKind::item);
+        const std::size_t twice = item_.block ? 2 * capacity : 0;  // The first is as it is needed.
+        Block& bigger = allocate_block(memory_, std::max(at_least, twice), BlockKind::item);
         std::memcpy(&bigger.content<std::byte>(), data, size);
-        Block* const smaller = block_;
-        use(bigger);
-        free_item(memory_, *smaller);
-    }
-
-    void use(Block& block) noexcept {
-        block_ = &block;
-        data = &block.content<std::byte>();
-        capacity = block_bytes(block.size_class.load()) - sizeof(Block);
+        Block* const smaller = std::exchange(item_.block, &bigger);
+        data = &bigger.content<std::byte>();
+        capacity = block_bytes(bigger.size_class.load()) - sizeof(Block);
+        if (smaller) free_item(memory_, *smaller);
     }
 
     FamilyMemory& memory_;
-    Block* block_ = nullptr;
+    QueueItem item_;
 };
 
-/// An item that was taken from its queue; its block is given back with this.
+/// An item that was taken from its queue, or is to be; what it takes of memory is given back with
+/// this.
 class TakenItem {
   public:
-    TakenItem(FamilyMemory& memory, Block& item) noexcept : memory_{memory}, item_{item} {}
+    explicit TakenItem(FamilyMemory& memory) noexcept : memory_{memory} {}
+    TakenItem(FamilyMemory& memory, Block& block) noexcept : memory_{memory} {
+        item.block = &block;
+    }
     TakenItem(const TakenItem&) = delete;
     TakenItem& operator=(const TakenItem&) = delete;
     ~TakenItem() {
         try {
-            free_item(memory_, item_);
-        } catch (...) {  // The system refuses to lock: the block is given back with the process.
+            free_item(memory_, item);
+        } catch (...) {  // The system refuses to lock: the blocks are given back with the process.
         }
     }
 
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
+        if (!item.block) return {item.bytes.data(), item.size};
         // Other processes map it too: its size is believed only as far as the block goes.
-        const std::size_t room = block_bytes(item_.size_class.load()) - sizeof(Block);
-        return {&item_.content<std::byte>(), std::min<std::size_t>(item_.claim.load(), room)};
+        const std::size_t room = block_bytes(item.block->size_class.load()) - sizeof(Block);
+        return {&item.block->content<std::byte>(),
+                std::min<std::size_t>(item.block->claim.load(), room)};
     }
+
+    QueueItem item;
 
   private:
     FamilyMemory& memory_;
-    Block& item_;
 };
 
 }  // namespace muster::detail

@@ -24,9 +24,9 @@ class SharedGate {
     /// What `attempt` throws leaves it.
     template <typename Attempt>
     bool wait_until(Attempt attempt, const Deadline& deadline) {
-        std::uint32_t seen = turns_.load(std::memory_order_seq_cst);
         if (attempt()) return true;
         if (expired(deadline)) return false;
+        std::uint32_t seen = turns_.load(std::memory_order_seq_cst);
         // Who is about to change something is often quicker than the system puts one to sleep.
         while (spin_until([&] { return turns_.load(std::memory_order_relaxed) != seen; })) {
             seen = turns_.load(std::memory_order_seq_cst);

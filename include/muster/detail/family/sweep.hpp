@@ -45,6 +45,17 @@ inline void free_item(FamilyMemory& memory, Block& item) {
     release_references(memory, item.target);
     free_block(memory, item);
 }
+/// The same for what was taken from a queue.
+inline void free_item(FamilyMemory& memory, const QueueItem& taken) {
+    if (taken.segment) free_block(memory, *taken.segment);
+    if (taken.block) free_item(memory, *taken.block);
+}
+
+/// Takes a queue's items and segments, which nobody uses any more, apart.
+inline void empty_queue(FamilyMemory& memory, SharedQueue& queue) {
+    while (const auto item = queue.discard_first(memory)) free_item(memory, *item);
+    if (Block* const segment = queue.take_segment(memory)) free_block(memory, *segment);
+}
 
 /// Closes a pipe at this end. What nobody will read any more is dropped.
 inline void close_pipe(FamilyMemory& memory, SharedPipeEnd& end) {
@@ -63,8 +74,7 @@ inline void take_apart(FamilyMemory& memory, Block& block) {
         case BlockKind::item:
             return free_item(memory, block);
         case BlockKind::queue:
-            while (Block* const item = block.content<SharedQueue>().discard_first(memory))
-                free_item(memory, *item);
+            empty_queue(memory, block.content<SharedQueue>());
             break;
         case BlockKind::pipe_end:
             close_pipe(memory, block.content<SharedPipeEnd>());
@@ -91,8 +101,7 @@ inline void take_apart(FamilyMemory& memory, Block& block) {
 
 /// Has what a dead process changed in an object, while it took that apart, carried out to the end.
 inline void end_taking_apart(FamilyMemory& memory, Block& object) {
-    if (object.block_kind() == BlockKind::queue)
-        const GuardedChange carried_out(object.content<SharedQueue>().guard);
+    if (object.block_kind() == BlockKind::queue) object.content<SharedQueue>().carry_out();
     if (object.block_kind() == BlockKind::pipe_end)
         if (SharedPipe* const pipe = object.content<SharedPipeEnd>().pipe(memory))
             for (PipeLane& lane : pipe->lanes) const GuardedChange carried_out(lane.guard);
