@@ -300,9 +300,9 @@ TEST_CASE("the messages of several processes arrive whole, and so they do when o
 }
 
 TEST_CASE("ten thousand that were passed leave nothing behind") {
-    const mp::Queue<mp::Connection> queue;
     const mp::Listener listener;
     const auto pass = [&](int connections, int times) {
+        const mp::Queue<mp::Connection> queue;
         const TestedProcess process(
             daemon,
             [](mp::Queue<mp::Connection> its, int count) {
