@@ -17,6 +17,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -47,14 +48,22 @@ inline bool is_symbolizer(::pid_t pid) {
     return name == "llvm-symbolizer";
 }
 
-/// The children of a process, those included that have ended and were not reaped.
-inline std::vector<::pid_t> children_of(const std::string& process = "self") {
+/// The children of a process, symbolizers too, and those that have ended and were not reaped.
+inline std::vector<::pid_t> all_children_of(const std::string& process) {
     std::vector<::pid_t> children;
-    for (const auto& thread : std::filesystem::directory_iterator("/proc/" + process + "/task")) {
+    std::error_code gone;
+    const std::filesystem::directory_iterator threads("/proc/" + process + "/task", gone);
+    for (const auto& thread : threads) {
         std::ifstream list(thread.path() / "children");
-        for (::pid_t pid = 0; list >> pid;)
-            if (!is_symbolizer(pid)) children.push_back(pid);
+        for (::pid_t pid = 0; list >> pid;) children.push_back(pid);
     }
+    return children;
+}
+
+/// As `all_children_of`, but for symbolizers.
+inline std::vector<::pid_t> children_of(const std::string& process = "self") {
+    std::vector<::pid_t> children = all_children_of(process);
+    std::erase_if(children, is_symbolizer);
     return children;
 }
 
