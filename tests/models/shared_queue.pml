@@ -20,7 +20,8 @@
 // is looked at are left out. Blocks are taken and given back in one step: whose they are is looked at
 // only after the arena's guard was locked.
 // Who sees to what the dead leave behind does not die. The queue is not shut down, nor taken apart.
-// task_done() and join() are left out.
+// task_done() and join() are left out: so all that is in work is claimed, and their sum says nothing
+// more.
 
 #define maxsize 1
 #define producers 2
@@ -321,7 +322,7 @@ end_asleep:     asleep[me] == 0
                 d_step {
                     take_first();
 #ifndef MUTANT_CLAIM_LATER
-                    set(get, claim_of(me), word[claim_of(me)] + 1);  /*= taken = take_first(change, memory, item); if (!taken) return ended; change.set(reference.claim, reference.claim.load() + 1); change.commit(); return true; */
+                    set(get, claim_of(me), word[claim_of(me)] + 1);  /*= taken = take_first(change, memory, item); if (!taken) return ended; claims.add(change, reference, in_work(gets.load() + 1, dones.load())); change.commit(); return true; */
 #endif
                     valid[get] = true
                 };
@@ -363,9 +364,9 @@ end: dead <= processes;
 #endif
     lock_once(get); skip;
     d_step {
-        holder[get] == nobody -> n = (word[gets] > word[dones] -> word[gets] - word[dones] : 0);  /*= const std::uint64_t taken = gets.load() - std::min(gets.load(), dones.load()); */
+        holder[get] == nobody -> n = (word[gets] > word[dones] -> word[gets] - word[dones] : 0);  /*= const std::uint64_t taken = in_work(gets.load(), dones.load()); */
         n = (n < word[claim_of(dead)] -> n : word[claim_of(dead)]);
-        word[dones] = word[dones] + n;  /*= change.set(dones, dones.load() + std::min(taken, reference.claim.load())); change.set(reference.claim, 0); */
+        word[dones] = word[dones] + n;  /*= change.set(dones, dones.load() + std::min(taken, claims.forget(change, reference))); */
         word[claim_of(dead)] = 0
     };
 #ifndef MUTANT_WAKES_NOBODY

@@ -87,7 +87,7 @@ class Queue {
     /// taken when it died, its parent says so.
     ///
     /// **Throws**: `InvalidStateError` when it is called more often than items were put.
-    void task_done() const { handle_->task_done(handle_.own()); }
+    void task_done() const { handle_->task_done(handle_.memory(), handle_.own()); }
 
     /// **Blocks** until `task_done` was called for every item that was put.
     void join() const { (void)handle_->join(std::nullopt); }

@@ -73,12 +73,12 @@ static_assert(sizeof(Block) == 64);
 inline constexpr std::size_t smallest_block = 128;
 inline constexpr std::size_t block_classes = 40;
 inline constexpr std::size_t most_processes = 4096;
-inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0003;
+inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0004;
 
 struct ArenaHeader {
     std::uint64_t magic = arena_magic;
     std::uint64_t family = 0;  ///< A random number: handles of other families are told from ours.
-    Guard guard;               ///< Of all words of blocks and of those below, but for the last two.
+    Guard guard;               ///< Of all words of blocks and of those below, but the last three.
     os::RobustMutex sweeping;  ///< Of who gives back what dead processes had.
     SharedWord end{0};         ///< Where nothing was ever allocated.
     SharedWord identities{0};  ///< Those that objects have had.
@@ -89,6 +89,8 @@ struct ArenaHeader {
     std::array<SharedWord, most_processes> processes{};
     /// The number of the process with which the one in slot n ends; 0: none.
     std::array<SharedWord, most_processes> parents{};
+    /// 1: the one in slot n ends in order, as all that it was to do is done.
+    std::array<SharedWord, most_processes> in_order{};
 };
 
 }  // namespace muster::detail

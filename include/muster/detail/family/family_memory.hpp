@@ -105,6 +105,14 @@ class FamilyMemory {
         return take_slot(generation);
     }
 
+    /// This process ends in order. What it has of objects is let go of then, instead of given back.
+    void end_in_order() {
+        const std::uint64_t generation = os::fork_generation();
+        for (std::uint64_t i = 1; i < most_processes; ++i)
+            if (header().processes[i].load(std::memory_order_acquire) == generation)
+                header().in_order[i].store(1, std::memory_order_release);
+    }
+
   private:
     static constexpr const char* label = "muster-family";
 

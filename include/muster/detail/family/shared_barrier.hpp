@@ -79,6 +79,16 @@ struct SharedBarrier {
         gate.notify_all();
     }
 
+    /// A process lets go of the barrier, and takes no part any more. Threads that it leaves inside
+    /// have died.
+    void forget(Block& reference) {
+        {
+            const GuardedChange carried_out(guard);
+            if (reference.claim.load() == 0) return;
+        }
+        bury(reference);
+    }
+
     /// A participant died, so those who wait for it would wait for ever.
     void bury(Block& reference) {
         {

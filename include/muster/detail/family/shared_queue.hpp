@@ -11,6 +11,7 @@
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
+#include <muster/detail/family/claims.hpp>
 #include <muster/detail/family/shared_gate.hpp>
 #include <muster/errors.hpp>
 
@@ -98,7 +99,7 @@ struct SharedQueue {
                 GuardedChange change(get_guard);
                 taken = take_first(change, memory, item);
                 if (!taken) return ended;
-                change.set(reference.claim, reference.claim.load() + 1);
+                claims.add(change, reference, in_work(gets.load() + 1, dones.load()));
                 change.commit();
                 return true;
             },
@@ -108,7 +109,7 @@ struct SharedQueue {
     }
 
     /// Throws: `InvalidStateError` if as many items were called done as were put.
-    void task_done(Block& reference) {
+    void task_done(FamilyMemory& memory, Block& reference) {
         bool last = false;
         {
             GuardedChange change(get_guard);
@@ -118,8 +119,7 @@ struct SharedQueue {
                     "muster: task_done() was called more often than items were put");
             last = unfinished == 1;
             change.set(dones, dones.load() + 1);
-            if (reference.claim.load() != 0)
-                change.set(reference.claim, reference.claim.load() - 1);
+            claims.give_back(change, memory, reference, 1, in_work(gets.load(), dones.load() + 1));
             change.commit();
         }
         if (last) all_done.notify_all();
@@ -177,14 +177,20 @@ struct SharedQueue {
         { const GuardedChange carried_out(get_guard); }
     }
 
+    /// What a process has taken is in work when it lets go of the queue, for others to call it done.
+    void forget(Block& reference) {
+        GuardedChange change(get_guard);
+        (void)claims.forget(change, reference);
+        change.commit();
+    }
+
     /// Nobody will call what a dead process had taken done.
     void bury(Block& reference) {
         carry_out();
         {
             GuardedChange change(get_guard);
-            const std::uint64_t taken = gets.load() - std::min(gets.load(), dones.load());
-            change.set(dones, dones.load() + std::min(taken, reference.claim.load()));
-            change.set(reference.claim, 0);
+            const std::uint64_t taken = in_work(gets.load(), dones.load());
+            change.set(dones, dones.load() + std::min(taken, claims.forget(change, reference)));
             change.commit();
         }
         wake_all();
@@ -215,6 +221,7 @@ struct SharedQueue {
     SharedWord puts_seen{0};    ///< Each look at `puts` itself makes the next put slower.
     SharedWord get_segment{0};  ///< 0: the first one.
     SharedWord dones{0};
+    Claims claims;
     SharedGate not_full;
     alignas(64) SharedWord maxsize;
     SharedWord closed{0};  ///< Under the guard of who puts.
@@ -227,6 +234,10 @@ struct SharedQueue {
     static constexpr std::size_t small_segment = 512 - sizeof(Block);
     static constexpr std::size_t word_bytes = 8;  ///< Of a RecordWord; records begin at multiples.
 
+    /// What was taken and not called done yet: that may be said of an item before it is taken.
+    static std::uint64_t in_work(std::uint64_t taken, std::uint64_t done) noexcept {
+        return taken - std::min(taken, done);
+    }
     static std::size_t record_bytes(std::size_t item_bytes) noexcept {
         return word_bytes + (item_bytes + word_bytes - 1) / word_bytes * word_bytes;
     }

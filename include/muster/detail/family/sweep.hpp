@@ -21,8 +21,28 @@ namespace muster::detail {
 
 inline void take_apart(FamilyMemory& memory, Block& block);
 
+/// Has the object forget what the reference claims of it: that is nobody's then.
+inline void forget_claim(FamilyMemory& memory, Block& reference) {
+    const ArenaOffset target = reference.target.load();
+    if (target == 0) return;
+    Block& object = memory.block(target);
+    // Also where it claims nothing: what somebody wrote down for it who died is carried out before
+    // the reference becomes something else.
+    switch (object.block_kind()) {
+        case BlockKind::semaphore:
+            return object.content<SharedSemaphore>().forget(reference);
+        case BlockKind::barrier:
+            return object.content<SharedBarrier>().forget(reference);
+        case BlockKind::queue:
+            return object.content<SharedQueue>().forget(reference);
+        default:
+            return;
+    }
+}
+
 /// Ends a reference of this process, and the object if it was the last one.
 inline void release_reference(FamilyMemory& memory, Block& reference) {
+    forget_claim(memory, reference);
     if (Block* const object = drop_reference(memory, reference)) take_apart(memory, *object);
 }
 
@@ -107,11 +127,13 @@ inline void end_taking_apart(FamilyMemory& memory, Block& object) {
             for (PipeLane& lane : pipe->lanes) const GuardedChange carried_out(lane.guard);
 }
 
-/// Gives back what a dead process had of the object.
-inline void bury_claim(FamilyMemory& memory, Block& reference) {
+/// Gives back what a dead process had of the object, or has it forgotten if that ended in order; and
+/// sees to what its threads were about to do.
+inline void bury_claim(FamilyMemory& memory, Block& reference, bool in_order) {
     const ArenaOffset target = reference.target.load();
     if (target == 0) return;
     Block& object = memory.block(target);
+    if (in_order) forget_claim(memory, reference);
     switch (object.block_kind()) {
         case BlockKind::semaphore:
             return object.content<SharedSemaphore>().bury(reference);
@@ -120,6 +142,7 @@ inline void bury_claim(FamilyMemory& memory, Block& reference) {
         case BlockKind::condition:
             return object.content<SharedCondition>().bury(memory, target);
         case BlockKind::barrier:
+            if (in_order) return;
             return object.content<SharedBarrier>().bury(reference);
         case BlockKind::queue:
             return object.content<SharedQueue>().bury(reference);
@@ -135,10 +158,11 @@ inline void sweep_process(FamilyMemory& memory, std::uint64_t slot) {
     // What it had written down and not carried out comes first: it says whose a block really is. To
     // lock a guard does that; those of objects are locked for what it had of each.
     { const GuardedChange carried_out(memory.header().guard); }
+    SharedWord& in_order = memory.header().in_order[slot];
     for_each_block(memory, [&](Block& block) {
         if (block.owner.load() != slot) return;
         if (block.block_kind() == BlockKind::reference)
-            bury_claim(memory, block);
+            bury_claim(memory, block, in_order.load() != 0);
         else
             end_taking_apart(memory, block);
     });
@@ -162,6 +186,7 @@ inline void sweep_process(FamilyMemory& memory, std::uint64_t slot) {
             take_apart(memory, block);
         });
     }
+    in_order.store(0, std::memory_order_release);
     memory.header().parents[slot].store(0, std::memory_order_release);
     memory.header().processes[slot].store(0, std::memory_order_release);
 }

@@ -19,6 +19,7 @@
 #include <utility>
 
 #include <muster/detail/error_handler.hpp>
+#include <muster/detail/family/family_memory.hpp>
 #include <muster/detail/os.hpp>
 #include <muster/detail/process/child_main.hpp>
 #include <muster/detail/process/exception_transport.hpp>
@@ -234,6 +235,14 @@ inline void flush_streams() {
     (void)std::fflush(nullptr);
 }
 
+/// Notes that this process ends since it has done what it was to do. Other ends are deaths.
+inline void end_in_order() noexcept {
+    try {
+        FamilyMemory::own()->end_in_order();
+    } catch (...) {  // The system refuses the memory: what it has is given back.
+    }
+}
+
 /// Calls what serves the parent and ends this process. Where the system refuses what that needs, the
 /// parent is told.
 template <typename Serve>
@@ -271,6 +280,7 @@ template <typename Serve>
         worker->watch_parent();
         worker.release()->serve();
     }
+    if (code == EXIT_SUCCESS) end_in_order();
     if (link.page->role == WorkerRole::worker) std::exit(code);
     flush_streams();
     os::end_process(code);
