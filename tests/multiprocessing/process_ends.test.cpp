@@ -196,7 +196,8 @@ TEST_CASE(
         ::kill(server, signal);
         if (signal != SIGKILL) gate.open();  // It is deaf to the others.
         process.join();
-        CHECK(process.exit_code() == (signal == SIGKILL ? std::nullopt : std::optional(0)));
+        CHECK(process.exit_code() == (signal == SIGKILL ? -SIGKILL : 0));
+        CHECK_FALSE(process.is_alive());
         CHECK(exit_code_of(Process{own_pid}) == 0);
     }
 }

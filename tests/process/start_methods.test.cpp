@@ -162,6 +162,25 @@ TEST_CASE("the process that is copied may die: a forkserver is started anew") {
     CHECK(later.result() == 1);
 }
 
+TEST_CASE("a worker that ends with the process that is copied was ended by SIGKILL") {
+    for (const StartMethod method : {StartMethod::fork, StartMethod::forkserver}) {
+        CAPTURE(static_cast<int>(method));
+        ProcessPoolExecutor pool({.max_workers = 1, .start_method = method});
+        TaskGate gate;
+        auto task = pool.submit(&TaskGate::pass, gate.path(), 'a');
+        (void)gate.arrival();
+        for (const ::pid_t server : children_of()) ::kill(server, SIGKILL);
+        REQUIRE(task.wait_for(std::chrono::seconds(200)));
+        try {
+            task.result();
+            FAIL("no error");
+        } catch (const muster::WorkerCrashed& error) {
+            CHECK(error.exit_code() == -SIGKILL);
+            CHECK(error.signal() == SIGKILL);
+        }
+    }
+}
+
 TEST_CASE("every task has an outcome, however often the process that is copied dies") {
     ProcessPoolExecutor pool({.max_workers = 2, .start_method = StartMethod::forkserver});
     for (int round = 0; round < 8; ++round) {

@@ -52,8 +52,10 @@ namespace muster::multiprocessing {
 /// device as standard input; and of the parent's other descriptors, unless it is a copy, only
 /// standard output and error.
 ///
-/// It ends by `std::exit`, with code 0 when `fn` has returned; a copy made by `StartMethod::fork`
-/// writes what waits in buffers and then ends by `_exit`. Wait for threads that `fn` starts in `fn`.
+/// When `fn` has returned or thrown, the process waits for each `threading::Thread` and `Timer` that
+/// was started in it since `fn` began and is not a daemon, wherever its handle is, and does not ask
+/// it to stop; of other threads it waits for none. Then it ends by `std::exit`, with code 0 when `fn`
+/// has returned; a copy made by `StartMethod::fork` writes what waits in buffers and ends by `_exit`.
 ///
 /// While one runs, its parent has a thread that waits for its end: it is reaped then, and others get
 /// what it held of semaphores, barriers and queues, although nobody joins it.
@@ -123,8 +125,10 @@ class [[nodiscard("a process that is not kept is asked to stop and joined at onc
     [[nodiscard]] int pid() const { return owned().pid(); }
 
     /// What it gave to `exit`, or minus the signal that ended it. Empty as long as it has not ended,
-    /// and if the system does not tell: because the application ignores SIGCHLD or waits for any
-    /// child, or because the fork server has ended.
+    /// and if the system does not tell because the application ignores SIGCHLD or waits for any child.
+    ///
+    /// When the fork server is killed, its processes are killed by SIGKILL with it. So the same is
+    /// said of one that had ended just before, if the server has not told how.
     [[nodiscard]] std::optional<int> exit_code() const { return owned().exit_code(); }
 
     /// Asks it to end, by SIGTERM, or any other signal. Of what it has started, only what muster has

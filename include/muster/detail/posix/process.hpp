@@ -49,6 +49,7 @@ struct ExitStatus {
 };
 
 /// Whose children some processes are: it alone can reap them, and knows whether a number is theirs.
+/// If its process ends before them, the system kills them.
 class Reaper {
   public:
     Reaper() = default;
@@ -200,6 +201,8 @@ class ChildProcess {
         if (end_group) signal_group();
         if (*seen != ExitStatus{} && (!reaper_ || reaper_->gone())) reap();
         status_ = seen;
+        // Its reaper ended before it could tell: the system has ended its children with it.
+        if (reaper_ && *seen == ExitStatus{}) status_->signal = SIGKILL;
         return status_;
     }
 

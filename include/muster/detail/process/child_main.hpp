@@ -11,6 +11,7 @@
 
 #include <muster/detail/error_handler.hpp>
 #include <muster/detail/os.hpp>
+#include <muster/detail/process/awaited_threads.hpp>
 #include <muster/detail/process/protocol.hpp>
 #include <muster/detail/process/remote_call.hpp>
 #include <muster/detail/process/worker_link.hpp>
@@ -27,16 +28,11 @@ class ChildMain {
               os::Mapping::read_only(link.fd(Inherited::pool_memory), 0, link.page->pool_bytes)},
           modules_{pool_memory_.data()} {}
 
-    /// Makes the call. The exit code for its outcome.
+    /// Makes the call, and waits for the threads that it has started. The exit code for its outcome.
     int run() noexcept {
-        try {
-            start_thread([this] { watch_parent(); }).detach();
-            call(*reinterpret_cast<const Record*>(pool_memory_.data() + link_.page->call));
-            return EXIT_SUCCESS;
-        } catch (...) {
-            report(std::current_exception());
-            return EXIT_FAILURE;
-        }
+        const int code = make_call();
+        await_threads(*link_.page);
+        return code;
     }
 
   private:
@@ -45,6 +41,18 @@ class ChildMain {
       private:
         void grow(std::size_t /*at_least*/) override { throw std::bad_alloc(); }
     };
+
+    int make_call() noexcept {
+        try {
+            start_thread([this] { watch_parent(); }).detach();
+            count_threads(*link_.page);
+            call(*reinterpret_cast<const Record*>(pool_memory_.data() + link_.page->call));
+            return EXIT_SUCCESS;
+        } catch (...) {
+            report(std::current_exception());
+            return EXIT_FAILURE;
+        }
+    }
 
     void call(const Record& record) {
         // Set before the process was started. Later requests come by the lifeline.

@@ -20,7 +20,7 @@ inline std::string describe_end(const os::ExitStatus& status) {
     if (status.signal) return "was ended by " + os::signal_name(*status.signal);
     if (status.exit_code) return "left with exit code " + std::to_string(*status.exit_code);
     return "ended, and how is not known: the application ignores SIGCHLD or reaps the library's "
-           "children, or the process that the worker was a copy of had ended before";
+           "children";
 }
 
 /// "while it ran", and what comes next is the task's name.

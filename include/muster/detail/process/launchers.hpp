@@ -110,14 +110,14 @@ class ForkServerLauncher final : public ForkLauncher {
         const os::Fd memory = os::anonymous_memory("muster-server", result_ring_offset);
         memory_ = os::Mapping::read_write(memory, 0, result_ring_offset);
         auto& page = *new (memory_.data()) WorkerPage;
-        page.nonce = os::random_nonce();
+        introduce_parent(page);
         page.role = WorkerRole::fork_server;
         auto [ours, theirs] = os::socket_pair();
         os::PrivateFd control(std::move(ours));
         const int socket = theirs.get();
-        os::ChildProcess process =  // It has no use for what the other descriptors are.
-            spawn_.start(page, {socket, memory.get(), memory.get(), memory.get(), memory.get(),
-                                memory.get()});
+        const int own = memory.get();  // Also in the places of what it has no use for.
+        os::ChildProcess process =     // Static locks and queues are made in the family's memory.
+            spawn_.start(page, {socket, own, own, own, own, family().fd()});
         theirs = {};
         const int raw = control.get();
         const auto pid = static_cast<int>(process.pid());

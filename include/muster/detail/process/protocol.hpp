@@ -133,6 +133,11 @@ struct WorkerPage {
 
     alignas(64) std::array<std::atomic<std::uint64_t>, ring_slots> claims{};
     std::array<std::atomic<std::uint32_t>, large_slots> large_in_use{};
+
+    /// The `fork_generation` of a Process that has begun its call.
+    std::atomic<std::uint64_t> caller{0};
+    /// How many threads it has started since then and waits for; it sleeps on that.
+    std::atomic<std::uint32_t> awaited_threads{0};
 };
 
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

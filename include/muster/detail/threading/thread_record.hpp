@@ -16,6 +16,7 @@
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/error_handler.hpp>
 #include <muster/detail/os.hpp>
+#include <muster/detail/process/awaited_threads.hpp>
 #include <muster/detail/start_thread.hpp>
 #include <muster/errors.hpp>
 #include <muster/stop_token.hpp>
@@ -116,9 +117,11 @@ class ThreadRecord {
             throw InvalidStateError("muster: start() of thread '" + self->name_ +
                                     "', which was started before; a thread runs once");
         const std::lock_guard held(self->thread_lock_);
+        if (!self->daemon_) self->awaited_.begin();
         try {
             self->thread_ = start_thread(&ThreadRecord::serve, self);
         } catch (...) {
+            self->awaited_.end();
             self->advance(fresh);
             throw;
         }
@@ -175,7 +178,9 @@ class ThreadRecord {
         ~Own() {
             over() = true;
             here() = nullptr;
-            if (record) record->advance(ended);
+            if (!record) return;
+            record->advance(ended);
+            record->awaited_.end();
         }
     };
     static Own& own() {
@@ -239,6 +244,7 @@ class ThreadRecord {
     std::atomic<std::uint32_t> phase_{fresh};
     std::atomic<long long> id_{0};
     std::atomic<std::uint64_t> generation_{0};
+    AwaitedThread awaited_;
     std::mutex thread_lock_;
     std::thread thread_;
 };
