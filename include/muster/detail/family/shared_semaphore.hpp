@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
@@ -48,7 +49,9 @@ struct SharedSemaphore {
             const std::uint64_t next = value.load() + count;
             if (bounded.load() != 0 && next > initial.load())
                 throw InvalidStateError(
-                    "muster: a BoundedSemaphore was released more often than it was acquired");
+                    "muster: release(" + std::to_string(count) + ") of a semaphore that has " +
+                    std::to_string(value.load()) + " permits of at most " +
+                    std::to_string(initial.load()) + ": release only what was acquired");
             // Whose permits were they? First the caller's, then those of whoever has too many.
             std::uint64_t claims = claimed.load();
             const std::uint64_t missing = initial.load() - std::min(initial.load(), next);
