@@ -323,7 +323,7 @@ TEST_CASE_TEMPLATE(
 
 TEST_CASE_TEMPLATE("who waits in vain for the end of an action breaks the barrier [test_timeout]",
                    B, MUSTER_BACKENDS) {
-    static std::optional<typename B::Event> begun;  // An action between processes has no data.
+    static std::optional<typename B::Event> begun;  // What captures cannot cross.
     static std::optional<typename B::Event> gate;
     begun.emplace();
     gate.emplace();

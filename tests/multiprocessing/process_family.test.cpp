@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <memory>
 #include <optional>
@@ -19,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "support/family.hpp"
 #include "support/in_copy.hpp"
 #include "support/notes.hpp"
 #include "support/process_gate.hpp"
@@ -34,6 +36,7 @@ namespace mp = muster::multiprocessing;
 using Process = muster::test::TestedProcess;
 using muster::StartMethod;
 using muster::StopToken;
+using muster::test::Copy;
 using muster::test::exit_code_of;
 using muster::test::Notes;
 using muster::test::ProcessGate;
@@ -132,6 +135,66 @@ TEST_CASE(
     other.start();
     while (is_active(other)) std::this_thread::yield();
     CHECK(::kill(other.pid(), 0) == -1);
+}
+
+TEST_CASE("active_children can be terminated, killed and joined") {
+    const ProcessGate gate;
+    const Process first({.name = "first"}, &ProcessGate::pass, gate);
+    const Process second({.name = "second"}, &ProcessGate::pass, gate);
+    first.start();
+    second.start();
+    const auto children = mp::active_children();
+    REQUIRE(children.size() == 2);
+    for (const auto& child : children) {
+        CHECK_FALSE(child.join_for(0s));
+        CHECK_FALSE(child.exit_code());
+        child.name() == "first" ? child.terminate() : child.kill();
+        REQUIRE(child.join_for(200s));
+        child.join();
+        CHECK(child.exit_code() == (child.name() == "first" ? -SIGTERM : -SIGKILL));
+        child.terminate();  // Nobody is there any more.
+    }
+    CHECK(first.exit_code() == -SIGTERM);
+}
+
+TEST_CASE(
+    "a process can wait for its parent, and signals only its children [test_parent_process]") {
+    const Notes notes;
+    const Process process{[](const std::string& path) {
+                              const auto parent = mp::parent_process();
+                              const bool ended = parent->join_for(1ms);
+                              Notes::add(path, ended || parent->exit_code() ? "dead" : "alive");
+                              try {
+                                  parent->kill();
+                              } catch (const muster::InvalidStateError& error) {
+                                  Notes::add(path, error.what());
+                              }
+                          },
+                          notes.path()};
+    CHECK(exit_code_of(process) == 0);
+    CHECK(notes.lines() ==
+          std::vector<std::string>{"alive", "muster: kill() for process 'MainProcess' (pid " +
+                                                std::to_string(own_pid()) +
+                                                "), which this process has not started; only its "
+                                                "parent can do that"});
+    CHECK_THROWS_AS(mp::current_process().join(), muster::InvalidStateError);
+    CHECK_THROWS_AS(mp::current_process().terminate(), muster::InvalidStateError);
+}
+
+TEST_CASE("the end of a process can be waited for that is not a child") {
+    const mp::Event begun, ended;
+    Copy first([&] {
+        const mp::ProcessInfo self = mp::current_process();
+        if (::fork() == 0) {
+            const bool too_early = self.join_for(1ms);
+            begun.set();
+            if (!too_early && self.join_for(200s) && !self.is_alive()) ended.set();
+            ::_exit(0);
+        }
+        if (!begun.wait_for(200s)) ::_exit(1);
+    });
+    CHECK(first.join() == 0);
+    CHECK(ended.wait_for(200s));
 }
 
 TEST_CASE("a start reaps the children that have ended") {

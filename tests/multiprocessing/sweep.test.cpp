@@ -140,6 +140,29 @@ TEST_CASE("a message is given back once if its pipe's last reader was killed tak
     CHECK(family_bytes() == before);
 }
 
+TEST_CASE("an action is given back once if its barrier's last user was killed taking that apart") {
+    (void)family();
+    const std::uint64_t before = family_bytes();
+    auto [barrier, none] = make_behind_next_item([] {
+        return std::pair(
+            SharedReference::make<SharedBarrier>(BlockKind::barrier, sizeof(SharedBarrier), 1U),
+            Reference());
+    });
+    {
+        const Reference named = make_condition();  // What the action refers to.
+        ItemBuffer buffer(family(), 8);
+        buffer.kept.push_back(named);
+        Block& action = buffer.finish_block();
+        REQUIRE(&action < &object_of(barrier));
+        barrier->object<SharedBarrier>().keep_action(family(), action);
+        buffer.forget();
+    }
+    Block& action = family().block(barrier->object<SharedBarrier>().action_block.load());
+    kill_while_it_drops(std::move(barrier), action);
+
+    CHECK(family_bytes() == before);
+}
+
 TEST_CASE("a condition that only a dead waiter had is not used when it is given back") {
     (void)family();
     const std::uint64_t before = family_bytes();

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstddef>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "sync/backends.hpp"
@@ -165,6 +166,26 @@ TEST_CASE_TEMPLATE("who has time waits for the others [test_default_timeout]", B
     CHECK(barrier.wait_for(patience));
     CHECK(next(places, 1).front() != -1);
     CHECK_FALSE(barrier.broken());
+}
+
+TEST_CASE_TEMPLATE("a broken barrier says why", B, MUSTER_BACKENDS) {
+    const typename B::Barrier barrier(2);
+    const auto why = [&]() -> std::string {
+        try {
+            barrier.wait();
+        } catch (const BrokenBarrierError& error) {
+            return error.what();
+        }
+        return "";
+    };
+    CHECK_FALSE(barrier.wait_for(0s));
+    CHECK(why() ==
+          "muster: the barrier is broken: one who waited has run out of time; reset() makes it as "
+          "new");
+    barrier.reset();
+    barrier.abort();
+    CHECK_THROWS_AS(barrier.wait_for(0s), BrokenBarrierError);
+    CHECK(why() == "muster: the barrier is broken: abort() was called; reset() makes it as new");
 }
 
 }  // namespace sync_barrier_test

@@ -53,6 +53,23 @@ TEST_CASE("a timer runs its call after the interval [test_init_immutable_default
     CHECK_THROWS_AS(timer.start(), InvalidStateError);
 }
 
+TEST_CASE("a timer is a thread: it has a name and an id, and its call can be asked to stop") {
+    std::atomic<bool> asked{false};
+    const Timer timer{0s, [&](const StopToken& stop) {
+                          while (!stop.stop_requested()) std::this_thread::yield();
+                          asked = true;
+                      }};
+    CHECK(timer.name().rfind("Thread-", 0) == 0);
+    CHECK(timer.id() == 0);
+    CHECK_FALSE(timer.daemon());
+    timer.start();
+    CHECK(timer.id() > 0);
+    CHECK(timer.request_stop());
+    CHECK_FALSE(timer.request_stop());
+    REQUIRE(timer.join_for(patience));
+    CHECK(asked);
+}
+
 TEST_CASE("a timer without an interval runs its call at once") {
     for (const auto interval : {0s, -5s}) {
         const Event ran;

@@ -3,6 +3,7 @@
 
 // The one place that knows which operating system this is. Each folder has the same file names and
 // class names; everything else says `os::`.
+#include <muster/detail/posix/await_end.hpp>
 #include <muster/detail/posix/bell.hpp>
 #include <muster/detail/posix/copy_process.hpp>
 #include <muster/detail/posix/cpu_count.hpp>

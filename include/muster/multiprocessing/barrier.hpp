@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <bit>
 #include <chrono>
 #include <concepts>
 #include <cstddef>
@@ -11,9 +10,10 @@
 #include <utility>
 
 #include <muster/detail/deadline.hpp>
-#include <muster/detail/family/function_name.hpp>
+#include <muster/detail/family/barrier_action.hpp>
 #include <muster/detail/family/shared_barrier.hpp>
 #include <muster/detail/family/shared_reference.hpp>
+#include <muster/detail/process/callable_codec.hpp>
 #include <muster/detail/threading/handle.hpp>
 #include <muster/errors.hpp>
 #include <muster/serialization.hpp>
@@ -41,17 +41,33 @@ class Barrier {
   public:
     /// For so many threads. **Throws**: `std::invalid_argument` for less than 1; `std::system_error`.
     template <std::integral Count>
-    explicit Barrier(Count parties) : Barrier(Checked{checked(parties)}, nullptr) {}
+    explicit Barrier(Count parties)
+        : handle_{std::in_place, 0, detail::checked_size(parties, 1, "the parties of a barrier")} {}
 
     /// One of the threads, the last to come, calls `action()` before they all go on. If it throws,
     /// the barrier breaks, and that thread's `wait` throws the exception.
     ///
-    /// `action` is a function, or a function object without data: it may run in any process.
-    template <std::integral Count, std::invocable Action>
-        requires std::is_empty_v<Action>
-    Barrier(Count parties, Action) : Barrier(Checked{checked(parties)}, &call<Action>) {}
+    ///     struct Count {
+    ///         muster::multiprocessing::Value<int> rounds;
+    ///         void operator()() const { rounds.update([](int& n) { ++n; }); }
+    ///     };
+    ///     muster::multiprocessing::Value<int> rounds{0};
+    ///     muster::multiprocessing::Barrier barrier{2, Count{rounds}};
+    ///
+    /// `action` may be what a `Process` takes. It may run in any process: each call is of a new copy,
+    /// as it was given. What it returns is ignored.
+    ///
+    /// **Throws**: as above; what serializing the action throws.
+    template <std::integral Count, typename Action>
+        requires std::invocable<Action&>
+    Barrier(Count parties, Action action) : Barrier(parties) {
+        if constexpr (detail::check_crossable_callable<Action>()) set_action(action);
+    }
+    /// The same for an overloaded function.
     template <std::integral Count>
-    Barrier(Count parties, void (*action)()) : Barrier(Checked{checked(parties)}, action) {}
+    Barrier(Count parties, void (*action)()) : Barrier(parties) {
+        set_action(action);
+    }
 
     /// Waits until all have come. Returns how many came before this one: 0 to `parties() - 1`.
     ///
@@ -87,47 +103,20 @@ class Barrier {
 
   private:
     friend class muster::Access;
-    using Function = void (*)();
-    struct Checked {
-        std::size_t parties;
-    };
 
     explicit Barrier(Access::Unread) {}
-    Barrier(Checked checked, Function action) {
-        const detail::os::ModuleRef module =
-            action ? detail::os::module_of(reinterpret_cast<const void*>(action)) : nullptr;
-        if (action && !module)
-            throw InvalidStateError(
-                "muster: the action of a barrier is in no program or library file, so another "
-                "process cannot find it");
-        handle_ = Handle(std::in_place, module ? detail::FunctionName::bytes_for(*module) : 0,
-                         checked.parties);
-        if (!module) return;
-        detail::FunctionName::write(name_place(), *module, reinterpret_cast<const void*>(action));
-        handle_->has_action.store(1);
-    }
 
-    template <typename Count>
-    static std::size_t checked(Count parties) {
-        return detail::checked_size(parties, 1, "the parties of a barrier");
-    }
     template <typename Action>
-    static void call() {
-        std::bit_cast<Action>(std::byte{})();
+    void set_action(const Action& action) {
+        if constexpr (std::is_pointer_v<Action>)
+            if (!action) return;
+        detail::set_action(handle_.memory(), *handle_, action);
     }
 
     bool wait_until(const detail::Deadline& deadline, std::uint64_t& index) const {
         return handle_->wait(
-            handle_.own(), deadline,
-            [this] {
-                if (handle_->has_action.load() == 0) return;
-                reinterpret_cast<Function>(
-                    const_cast<void*>(detail::FunctionName::read(name_place())))();
-            },
+            handle_.own(), deadline, [this] { detail::run_action(handle_.memory(), *handle_); },
             index);
-    }
-    [[nodiscard]] std::byte* name_place() const {
-        return reinterpret_cast<std::byte*>(&*handle_ + 1);
     }
 
     template <typename Archive>

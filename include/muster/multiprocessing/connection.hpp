@@ -59,13 +59,14 @@ class Connection {
     void send(const T& value) const {
         using Sent = detail::Kept<const T&>;
         detail::require_serializable<Sent>();
-        channel().send([&value](detail::ByteBuffer& buffer) {
-            detail::Encoder out(buffer);
-            if constexpr (std::is_array_v<T>)
-                detail::encode<Sent>(out, Sent(value));
-            else
-                detail::encode<Sent>(out, value);
-        });
+        if constexpr (Serializable<Sent>)
+            channel().send([&value](detail::ByteBuffer& buffer) {
+                detail::Encoder out(buffer);
+                if constexpr (std::is_array_v<T>)
+                    detail::encode<Sent>(out, Sent(value));
+                else
+                    detail::encode<Sent>(out, value);
+            });
     }
 
     /// Receives the next message, which was sent as a `T`. **Blocks** until there is one.
@@ -75,12 +76,14 @@ class Connection {
     /// message is no `T`: it is gone then.
     template <typename T>
     [[nodiscard]] T recv() const {
+        detail::require_serializable<T>();
         std::optional<T> value;
-        channel().receive([&value](std::span<const std::byte> message) {
-            detail::Decoder in(message);
-            value.emplace(detail::decode<T>(in));
-            in.template expect_end<T>();
-        });
+        if constexpr (Serializable<T>)
+            channel().receive([&value](std::span<const std::byte> message) {
+                detail::Decoder in(message);
+                value.emplace(detail::decode<T>(in));
+                in.template expect_end<T>();
+            });
         return *std::move(value);
     }
 

@@ -93,7 +93,8 @@ class SharedLockHandle {
     /// False when it was not to be had in time. **Throws**: `InvalidStateError` when it never would be.
     bool take(const Deadline& deadline, Wanted wanted) const {
         SharedLock& state = *handle_;
-        const os::Locked got = state.lock(deadline, wanted);
+        const os::Locked got =
+            state.lock(deadline, wanted, [this]() -> const std::string& { return handle_.name(); });
         if (got != os::Locked::by_caller) return got == os::Locked::yes;
         if (!recursive && !deadline) throw_held();
         if (!recursive) return false;
@@ -114,7 +115,7 @@ class SharedLockHandle {
     /// **Throws**: `InvalidStateError` when the calling thread does not hold it.
     SharedLock& held_state(const char* call) const {
         SharedLock& state = *handle_;
-        if (!state.held_by_caller()) throw_not_held(call);
+        if (!state.held_by_caller()) throw_not_held(call, handle_.name());
         return state;
     }
 
@@ -123,9 +124,11 @@ class SharedLockHandle {
             "muster: lock() by the thread that holds this Lock already would never return; "
             "unlock() it first, or use an RLock");
     }
-    [[noreturn]] static void throw_not_held(const char* call) {
-        throw InvalidStateError(std::string("muster: ") + call +
-                                " of a lock that the calling thread does not hold");
+    [[noreturn]] static void throw_not_held(const char* call, const std::string& name) {
+        throw InvalidStateError(std::string("muster: ") + call + " of " +
+                                (name.empty() ? "a lock" : "the lock '" + name + "'") +
+                                " that the calling thread does not hold: lock() it in the same "
+                                "thread first");
     }
 
     NameableHandle<SharedLock, kind> handle_;

@@ -163,6 +163,11 @@ class [[nodiscard("a process that is not kept is asked to stop and joined at onc
 
 /// What can be asked about a process. Copies are of the same process.
 ///
+///     for (const auto& child : muster::multiprocessing::active_children()) {
+///         child.terminate();
+///         child.join();
+///     }
+///
 /// Thread safety: all members.
 class ProcessInfo {
   public:
@@ -180,6 +185,27 @@ class ProcessInfo {
         return child_ ? child_->alive() : detail::os::process_lives(number_);
     }
 
+    /// **Blocks** until it has ended. **Throws**: `InvalidStateError` for the calling process, which
+    /// would wait for itself.
+    void join() const { (void)join_until(std::nullopt); }
+    /// As `join`, for at most `timeout`; zero or less only looks. False when the time is up.
+    template <typename Rep, typename Period>
+    bool join_for(std::chrono::duration<Rep, Period> timeout) const {
+        return join_until(detail::deadline_after(timeout));
+    }
+
+    /// As `Process::exit_code`. Empty if it is not one of the `active_children()` of this process:
+    /// the system tells its parent alone.
+    [[nodiscard]] std::optional<int> exit_code() const {
+        return child_ ? child_->exit_code() : std::nullopt;
+    }
+
+    /// As `Process::terminate`. **Throws**: `InvalidStateError` if it is not one of the
+    /// `active_children()` of this process.
+    void terminate() const { child("terminate()").send_signal(SIGTERM); }
+    /// As `terminate`, by SIGKILL, which it cannot ignore.
+    void kill() const { child("kill()").send_signal(SIGKILL); }
+
   private:
     friend ProcessInfo current_process();
     friend std::optional<ProcessInfo> parent_process();
@@ -191,6 +217,25 @@ class ProcessInfo {
           pid_{child->pid()},
           daemon_{child->daemon()},
           child_{std::move(child)} {}
+
+    [[nodiscard]] detail::Child& child(const char* what) const {
+        if (!child_)
+            throw InvalidStateError("muster: " + described(what) +
+                                    ", which this process has not started; only its parent can do "
+                                    "that");
+        return *child_;
+    }
+    bool join_until(const detail::Deadline& deadline) const {
+        if (child_) return child_->join(deadline);
+        if (number_ == detail::os::fork_generation())
+            throw InvalidStateError("muster: " + described("join()") +
+                                    ", which is the calling one: it would wait for itself");
+        return detail::os::await_end(number_, deadline);
+    }
+    [[nodiscard]] std::string described(const char* what) const {
+        return std::string(what) + " for process '" + name_ + "' (pid " + std::to_string(pid_) +
+               ")";
+    }
 
     std::string name_;
     int pid_;

@@ -118,12 +118,14 @@ class Queue {
 
     bool put_until(const T& value, const detail::Deadline& deadline) const {
         detail::require_serializable<T>();
-        (void)handle_.own();
-        detail::ItemBuffer buffer(handle_.memory(), sizeof(T));
-        detail::Encoder out(buffer);
-        detail::encode<T>(out, value);
-        if (!handle_->put(handle_.memory(), buffer.finish(), deadline)) return false;
-        buffer.forget();
+        if constexpr (Serializable<T>) {
+            (void)handle_.own();
+            detail::ItemBuffer buffer(handle_.memory(), sizeof(T));
+            detail::Encoder out(buffer);
+            detail::encode<T>(out, value);
+            if (!handle_->put(handle_.memory(), buffer.finish(), deadline)) return false;
+            buffer.forget();
+        }
         return true;
     }
     std::optional<T> get_until(const detail::Deadline& deadline) const {

@@ -10,6 +10,7 @@
 
 #include <muster/detail/family/shared_bytes.hpp>
 #include <muster/detail/family/shared_reference.hpp>
+#include <muster/detail/serialization/require.hpp>
 #include <muster/detail/threading/handle.hpp>
 #include <muster/serialization.hpp>
 
@@ -29,8 +30,13 @@ namespace muster::multiprocessing {
 /// Thread safety: its own members; who may write which element when is the user's to say, with a
 /// `Lock`, say.
 template <typename T>
-    requires std::is_trivially_copyable_v<T> && (alignof(T) <= 64)
 class SharedArray {
+    static_assert(detail::crosses<T, std::is_trivially_copyable_v<T>>,
+                  "muster: the elements of a SharedArray are bytes that processes share: use "
+                  "numbers, or structs of them; for text use std::array<char, n>");
+    static_assert(detail::crosses<T, (alignof(T) <= 64)>,
+                  "muster: the elements of a SharedArray may be aligned to at most 64 bytes");
+
   public:
     using value_type = T;
 

@@ -11,6 +11,7 @@
 
 #include <muster/detail/family/shared_reference.hpp>
 #include <muster/detail/os.hpp>
+#include <muster/detail/serialization/require.hpp>
 #include <muster/errors.hpp>
 #include <muster/serialization.hpp>
 
@@ -73,8 +74,12 @@ namespace multiprocessing {
 ///
 /// Thread safety: all members.
 template <typename T>
-    requires std::is_trivially_copyable_v<T>
 class Value {
+    static_assert(
+        detail::crosses<T, std::is_trivially_copyable_v<T>>,
+        "muster: a Value is copied as bytes between processes: hold numbers, or structs of "
+        "them; for text use std::array<char, n>, and for what grows a Queue of one item");
+
   public:
     /// **Throws**: `std::system_error`, `std::bad_alloc`.
     Value()

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include <muster/detail/call.hpp>
@@ -54,6 +55,16 @@ class [[nodiscard("a timer that is not kept is cancelled at once")]] Timer {
 
     /// Whether it was started and has not ended.
     [[nodiscard]] bool is_alive() const { return thread_.is_alive(); }
+    /// As its thread's: `Thread-1`, `Thread-2`, ...
+    [[nodiscard]] const std::string& name() const { return thread_.name(); }
+    /// Always false: who lets go of a timer waits for it.
+    [[nodiscard]] bool daemon() const { return thread_.daemon(); }
+    /// The system's number for its thread; 0 before `start`.
+    [[nodiscard]] long long id() const { return thread_.id(); }
+
+    /// As `Thread::request_stop`, for the call, also if it begins later. The waiting goes on: that is
+    /// ended by `cancel`.
+    bool request_stop() const { return thread_.request_stop(); }
 
   private:
     template <typename Duration, typename F, typename... Args>

@@ -3,54 +3,42 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <string>
+#include <vector>
 
 #include <muster/detail/os.hpp>
 #include <muster/errors.hpp>
+#include <muster/serialization.hpp>
 
+/// A function, in bytes that mean the same function in every process of the same build: which
+/// module, and where in it.
 namespace muster::detail {
 
-/// A function, in words that mean the same function in every process of the same build: which
-/// module, and where in it. Lies in shared memory, in front of the module's id and path.
-struct FunctionName {
-    std::uint64_t offset = 0;
-    std::uint32_t id_size = 0;
-    std::uint32_t path_size = 0;
+/// **Throws**: `InvalidStateError` for an address that is in no module: code made at run time.
+inline void encode_function(Encoder& out, const void* function) {
+    const os::ModuleRef module = os::module_of(function);
+    if (!module)
+        throw InvalidStateError(
+            "muster: this function is in no program or library file, so another process cannot "
+            "find it; give a compiled function");
+    detail::encode<std::vector<std::byte>>(out, module->id().bytes);
+    detail::encode<std::string>(out, module->path);
+    detail::encode<std::uint64_t>(out, reinterpret_cast<std::uintptr_t>(function) - module->base);
+}
 
-    static std::size_t bytes_for(const os::LoadedModule& module) {
-        return sizeof(FunctionName) + module.id().bytes.size() + module.path.size();
-    }
-
-    /// Writes the name of a function of `module` to `place`.
-    static void write(std::byte* place, const os::LoadedModule& module, const void* function) {
-        const os::ModuleId id = module.id();
-        FunctionName name;
-        name.offset = reinterpret_cast<std::uintptr_t>(function) - module.base;
-        name.id_size = static_cast<std::uint32_t>(id.bytes.size());
-        name.path_size = static_cast<std::uint32_t>(module.path.size());
-        std::memcpy(place, &name, sizeof name);
-        std::memcpy(place + sizeof name, id.bytes.data(), name.id_size);
-        std::memcpy(place + sizeof name + name.id_size, module.path.data(), name.path_size);
-    }
-
-    /// Where that function is in this process. Its module is loaded if it is not.
-    /// **Throws**: `EntryGuardError` where there is another build of it.
-    static const void* read(const std::byte* place) {
-        FunctionName name;
-        std::memcpy(&name, place, sizeof name);
-        os::ModuleId id;
-        id.bytes.assign(place + sizeof name, place + sizeof name + name.id_size);
-        const std::string path(reinterpret_cast<const char*>(place + sizeof name + name.id_size),
-                               name.path_size);
-        os::ModuleRef module = os::find_module(path, id);
-        if (!module && !path.empty()) module = os::load_module(path);
-        if (!module || module->id() != id)
-            throw EntryGuardError(
-                "muster: a function that another process named is in another build of the program "
-                "or library than this process has");
-        return reinterpret_cast<const void*>(module->base + name.offset);
-    }
-};
+/// Where that function is in this process. Its module is loaded if it is not.
+/// **Throws**: `EntryGuardError` where there is another build of it.
+inline const void* decode_function(Decoder& in) {
+    const os::ModuleId id{detail::decode<std::vector<std::byte>>(in)};
+    const auto path = detail::decode<std::string>(in);
+    const auto offset = detail::decode<std::uint64_t>(in);
+    os::ModuleRef module = os::find_module(path, id);
+    if (!module && !path.empty()) module = os::load_module(path);
+    if (!module || module->id() != id)
+        throw EntryGuardError(
+            "muster: a function that another process named is in another build of the program or "
+            "library than this process has");
+    return reinterpret_cast<const void*>(module->base + offset);
+}
 
 }  // namespace muster::detail

@@ -15,6 +15,13 @@
 
 namespace muster::detail {
 
+/// What was encoded in an item's block.
+inline std::span<const std::byte> item_bytes(Block& block) noexcept {
+    // Other processes map it too: its size is believed only as far as the block goes.
+    const std::size_t room = block_bytes(block.size_class.load()) - sizeof(Block);
+    return {&block.content<std::byte>(), std::min<std::size_t>(block.claim.load(), room)};
+}
+
 /// Where an item is encoded: here as long as it is small, else in the block that goes into the queue.
 class ItemBuffer final : public ByteBuffer {
   public:
@@ -86,10 +93,7 @@ class TakenItem {
 
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept {
         if (!item.block) return {item.bytes.data(), item.size};
-        // Other processes map it too: its size is believed only as far as the block goes.
-        const std::size_t room = block_bytes(item.block->size_class.load()) - sizeof(Block);
-        return {&item.block->content<std::byte>(),
-                std::min<std::size_t>(item.block->claim.load(), room)};
+        return item_bytes(*item.block);
     }
 
     QueueItem item;

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
 #include <muster/detail/family/shared_gate.hpp>
+#include <muster/detail/os.hpp>
 #include <muster/errors.hpp>
 
 namespace muster::detail {
@@ -23,6 +25,7 @@ namespace muster::detail {
 struct SharedBarrier {
     static constexpr BlockKind kind = BlockKind::barrier;
     enum class Phase : std::uint64_t { filling, draining, resetting, broken };
+    enum class Cause : std::uint64_t { none, abort, reset, timeout, action, death };
 
     explicit SharedBarrier(std::uint64_t wanted) : parties{wanted} {}
 
@@ -31,7 +34,7 @@ struct SharedBarrier {
     template <typename Action>
     bool wait(Block& reference, const Deadline& deadline, Action action, std::uint64_t& index) {
         if (!gate.wait_until([&] { return enter(reference, index); }, deadline)) {
-            abort();
+            abort(Cause::timeout);
             return false;
         }
         bool in_time = true;
@@ -39,24 +42,26 @@ struct SharedBarrier {
             try {
                 action();
             } catch (...) {
-                to_phase(Phase::filling, Phase::broken);
+                to_phase(Phase::filling, Phase::broken, Cause::action);
                 (void)leave(reference);
                 throw;
             }
             to_phase(Phase::filling, Phase::draining);
         } else {
             in_time = gate.wait_until([&] { return phase() != Phase::filling; }, deadline);
-            if (!in_time && !to_phase(Phase::filling, Phase::broken)) in_time = true;
+            if (!in_time && !to_phase(Phase::filling, Phase::broken, Cause::timeout))
+                in_time = true;
         }
-        const bool passed = leave(reference);
+        const std::uint64_t broken_by = leave(reference);
         if (!in_time) return false;
-        if (!passed) throw_broken();
+        if (broken_by != 0) throw_broken(broken_by);
         return true;
     }
 
-    void abort() {
+    void abort(Cause cause = Cause::abort) {
         {
             GuardedChange change(guard);
+            note(change, cause);
             // Those who are draining have passed: it is broken for the next ones.
             if (phase() == Phase::draining)
                 change.set(missing, 1);
@@ -71,6 +76,7 @@ struct SharedBarrier {
         {
             GuardedChange change(guard);
             change.set(missing, 0);
+            change.set(cause_word, static_cast<std::uint64_t>(Cause::reset));
             // Those who are draining have passed: it is as new when they have left.
             if (phase() != Phase::draining)
                 set_phase(change, inside.load() == 0 ? Phase::filling : Phase::resetting);
@@ -81,18 +87,20 @@ struct SharedBarrier {
 
     /// A process lets go of the barrier, and takes no part any more. Threads that it leaves inside
     /// have died.
-    void forget(Block& reference) {
+    void forget(FamilyMemory& memory, Block& reference) {
         {
             const GuardedChange carried_out(guard);
             if (reference.claim.load() == 0) return;
         }
-        bury(reference);
+        bury(memory, reference);
     }
 
     /// A participant died, so those who wait for it would wait for ever.
-    void bury(Block& reference) {
+    void bury(FamilyMemory& memory, Block& reference) {
+        const std::uint64_t number = memory.header().processes[reference.owner.load()].load();
         {
             GuardedChange change(guard);
+            note(change, Cause::death, static_cast<std::uint64_t>(os::id_in(number)));
             const std::uint64_t dead = reference.claim.load();
             // Those who are leaving have passed, or not. It is the next ones who would wait.
             if (phase() == Phase::filling) set_phase(change, Phase::broken);
@@ -102,6 +110,27 @@ struct SharedBarrier {
             change.commit();
         }
         gate.notify_all();
+    }
+
+    /// Makes a block of the caller's its action. Requires: nobody else knows the barrier.
+    void keep_action(FamilyMemory& memory, Block& encoded) {
+        GuardedChange change(memory.header().guard);
+        change.set(action_block, memory.offset_of(encoded));
+        change.set(encoded.owner, Block::shared);
+        change.commit();
+    }
+    /// Takes that, which is the caller's then; null if there is none. Requires: nobody else uses the
+    /// barrier.
+    Block* take_action(FamilyMemory& memory) {
+        const ArenaOffset place = action_block.load();
+        if (place == 0) return nullptr;
+        Block& encoded = memory.block(place);
+        const std::uint64_t own = memory.slot();
+        GuardedChange change(memory.header().guard);
+        change.set(action_block, 0);
+        change.set(encoded.owner, own);
+        change.commit();
+        return &encoded;
     }
 
     [[nodiscard]] bool broken() const noexcept {
@@ -114,22 +143,46 @@ struct SharedBarrier {
     Guard guard;
     SharedWord parties;
     SharedWord inside{0};
-    SharedWord missing{0};     ///< 1: it breaks, as a participant has died or it was aborted.
-    SharedWord has_action{0};  ///< Whose name follows behind this.
+    SharedWord missing{0};       ///< 1: it breaks, as a participant has died or it was aborted.
+    SharedWord action_block{0};  ///< What the last one calls, encoded; 0: nothing.
+    SharedWord cause_word{0};    ///< Why it broke last, and with `death` the id of who died.
     SharedWord phase_word{static_cast<std::uint64_t>(Phase::filling)};
     SharedGate gate;
 
   private:
-    [[noreturn]] static void throw_broken() {
-        throw BrokenBarrierError(
-            "muster: the barrier is broken: it was aborted or reset, or one who belonged to it "
-            "took "
-            "too long or died; reset() makes it as new");
+    static constexpr unsigned cause_bits = 8;
+
+    /// Notes why it breaks, unless it is broken already.
+    void note(GuardedChange& change, Cause cause, std::uint64_t dead = 0) noexcept {
+        if (!broken())
+            change.set(cause_word, static_cast<std::uint64_t>(cause) | dead << cause_bits);
+    }
+
+    [[noreturn]] static void throw_broken(std::uint64_t by) {
+        throw BrokenBarrierError("muster: the barrier is broken: " + describe(by) +
+                                 "; reset() makes it as new");
+    }
+    static std::string describe(std::uint64_t by) {
+        switch (static_cast<Cause>(by & ((1U << cause_bits) - 1))) {
+            case Cause::none:
+            case Cause::abort:
+                break;
+            case Cause::reset:
+                return "it was reset while others waited";
+            case Cause::timeout:
+                return "one who waited has run out of time";
+            case Cause::action:
+                return "its action threw";
+            case Cause::death:
+                return "a process that had it has died (pid " + std::to_string(by >> cause_bits) +
+                       ")";
+        }
+        return "abort() was called";
     }
 
     bool enter(Block& reference, std::uint64_t& index) {
         GuardedChange change(guard);
-        if (broken()) throw_broken();
+        if (broken()) throw_broken(cause_word.load());
         index = inside.load();
         if (phase() != Phase::filling || index == parties.load()) return false;
         change.set(inside, index + 1);
@@ -138,25 +191,26 @@ struct SharedBarrier {
         return true;
     }
 
-    /// True if the barrier was passed.
-    bool leave(Block& reference) {
-        bool passed = false;
+    /// 0 if the barrier was passed, else why not.
+    std::uint64_t leave(Block& reference) {
+        std::uint64_t broken_by = 0;
         {
             GuardedChange change(guard);
-            passed = phase() == Phase::draining;
+            if (phase() != Phase::draining) broken_by = cause_word.load();
             change.set(reference.claim, reference.claim.load() - 1);
             set_inside(change, inside.load() - 1);
             change.commit();
         }
         gate.notify_all();  // Others may wait outside.
-        return passed;
+        return broken_by;
     }
 
     /// False if it is not in the phase `from`.
-    bool to_phase(Phase from, Phase to) {
+    bool to_phase(Phase from, Phase to, Cause cause = Cause::none) {
         {
             GuardedChange change(guard);
             if (phase() != from) return false;
+            if (cause != Cause::none) note(change, cause);
             set_phase(change, to);
             change.commit();
         }

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <string>
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
@@ -20,27 +21,30 @@ struct SharedLock {
     enum class Wanted : std::uint8_t { ordinary, abandoned_too };
 
     /// Blocks: at most until the deadline.
-    /// Throws: `AbandonedLock`; then the caller does not hold it.
-    os::Locked lock(const Deadline& deadline, Wanted wanted = Wanted::ordinary) {
+    /// Throws: `AbandonedLock`, which has what `name()` says, if anything; then the caller does not hold it.
+    template <typename Name>
+    os::Locked lock(const Deadline& deadline, Wanted wanted, Name name) {
         const os::Locked got = mutex.lock(deadline);
         if (got == os::Locked::by_caller) return got;
         if (got == os::Locked::no) {
             // Who has it may be another one who is being told.
             // In this order, the reverse of unlock()'s: else a recovered lock would seem abandoned.
-            if (!locked() && abandoned.load() != 0) throw_abandoned();
+            if (!locked() && abandoned.load() != 0) throw_abandoned(name());
             return got;
         }
         if (got == os::Locked::after_death) {
             abandoned.store(1, std::memory_order_relaxed);
+            if (depth.load(std::memory_order_relaxed) == 0) holder.store(0);  // Is not known.
             depth.store(0, std::memory_order_relaxed);
         }
         if (abandoned.load() != 0 && wanted == Wanted::ordinary) {
             (void)mutex.unlock();
-            throw_abandoned();
+            throw_abandoned(name());
         }
         // relaxed: others only look; what the lock guards is ordered by the mutex.
         mapping.store(own_mapping(), std::memory_order_relaxed);
-        depth.store(1, std::memory_order_relaxed);
+        holder.store(os::fork_generation(), std::memory_order_relaxed);
+        depth.store(1, std::memory_order_release);  // Last: who has it is known then.
         return os::Locked::yes;
     }
 
@@ -72,12 +76,17 @@ struct SharedLock {
     std::atomic<std::uint32_t> abandoned{0};
     std::atomic<std::uint32_t> depth{0};  ///< How often its holder has it; 0: nobody holds it.
     SharedWord mapping{0};                ///< Through which it was locked last.
+    SharedWord holder{0};                 ///< The number of the process that locked it last.
 
   private:
-    [[noreturn]] static void throw_abandoned() {
+    [[noreturn]] void throw_abandoned(const std::string& name) const {
+        const std::uint64_t dead = holder.load();
         throw AbandonedLock(
-            "muster: the process that held this lock has died, and what the lock guards may be "
-            "half changed: call recover(), mend it, and unlock()");
+            "muster: the process " +
+            (dead == 0 ? std::string() : "(pid " + std::to_string(os::id_in(dead)) + ") ") +
+            "that held " + (name.empty() ? "this lock" : "the lock '" + name + "'") +
+            " has died, and what the lock guards may be half changed: call "
+            "recover(), mend it, and unlock()");
     }
     /// A number for where this process has the lock.
     [[nodiscard]] std::uint64_t own_mapping() const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
@@ -45,7 +46,9 @@ struct SharedSemaphore {
             const std::uint64_t next = value.load() + count;
             if (bounded.load() != 0 && next > initial.load())
                 throw InvalidStateError(
-                    "muster: a BoundedSemaphore was released more often than it was acquired");
+                    "muster: release(" + std::to_string(count) + ") of a semaphore that has " +
+                    std::to_string(value.load()) + " permits of at most " +
+                    std::to_string(initial.load()) + ": release only what was acquired");
             claims.give_back(change, memory, reference, count, taken(next));
             change.set(value, next);
             change.commit();

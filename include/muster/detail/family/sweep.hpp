@@ -32,7 +32,7 @@ inline void forget_claim(FamilyMemory& memory, Block& reference) {
         case BlockKind::semaphore:
             return object.content<SharedSemaphore>().forget(reference);
         case BlockKind::barrier:
-            return object.content<SharedBarrier>().forget(reference);
+            return object.content<SharedBarrier>().forget(memory, reference);
         case BlockKind::queue:
             return object.content<SharedQueue>().forget(reference);
         default:
@@ -77,6 +77,11 @@ inline void empty_queue(FamilyMemory& memory, SharedQueue& queue) {
     if (Block* const segment = queue.take_segment(memory)) free_block(memory, *segment);
 }
 
+/// Gives back the action of a barrier that nobody uses any more, and what that refers to.
+inline void free_action(FamilyMemory& memory, SharedBarrier& barrier) {
+    if (Block* const action = barrier.take_action(memory)) free_item(memory, *action);
+}
+
 /// Closes a pipe at this end. What nobody will read any more is dropped.
 inline void close_pipe(FamilyMemory& memory, SharedPipeEnd& end) {
     if (!end.pipe(memory)) return;
@@ -98,6 +103,9 @@ inline void take_apart(FamilyMemory& memory, Block& block) {
             break;
         case BlockKind::pipe_end:
             close_pipe(memory, block.content<SharedPipeEnd>());
+            break;
+        case BlockKind::barrier:
+            free_action(memory, block.content<SharedBarrier>());
             break;
         case BlockKind::lock:
         case BlockKind::recursive_lock: {
@@ -143,7 +151,7 @@ inline void bury_claim(FamilyMemory& memory, Block& reference, bool in_order) {
             return object.content<SharedCondition>().bury(memory, target);
         case BlockKind::barrier:
             if (in_order) return;
-            return object.content<SharedBarrier>().bury(reference);
+            return object.content<SharedBarrier>().bury(memory, reference);
         case BlockKind::queue:
             return object.content<SharedQueue>().bury(reference);
         case BlockKind::pipe_end:

@@ -25,6 +25,16 @@ template <typename F>
 concept CrossableCallable =
     FunctionPointer<F> || std::is_member_pointer_v<F> || StatelessCallable<F> || Serializable<F>;
 
+/// Stops the compilation, with one line, for what cannot go to another process.
+template <typename F>
+constexpr bool check_crossable_callable() {
+    static_assert(crosses<F, CrossableCallable<F>>,
+                  "muster: this callable cannot go to another process: give it a function "
+                  "pointer, a lambda without captures (pass what it needs as arguments), or a "
+                  "function object with a serialize() member");
+    return CrossableCallable<F>;
+}
+
 template <FunctionPointer F>
 void encode_callable(Encoder& out, F fn, ModuleTable& modules) {
     const std::uint64_t code = modules.encode(reinterpret_cast<const void*>(fn));

@@ -74,11 +74,7 @@ constexpr bool check_crossable() {
                   "muster: fn cannot be called with these arguments (decayed, passed as rvalues), "
                   "neither alone nor with a muster::StopToken before them");
     if constexpr (Plan::possible) {
-        static_assert(crosses<F, CrossableCallable<F>>,
-                      "muster: this callable cannot go to another process: give it a function "
-                      "pointer, a lambda without captures (pass what it needs as arguments), or a "
-                      "function object with a serialize() member");
-        if constexpr (CrossableCallable<F>) {
+        if constexpr (check_crossable_callable<F>()) {
             (require_serializable<Args>(), ...);
             if constexpr (!std::is_void_v<typename Plan::Result>)
                 require_serializable<typename Plan::Result>();

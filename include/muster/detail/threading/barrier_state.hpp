@@ -6,6 +6,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include <muster/detail/deadline.hpp>
@@ -28,37 +29,37 @@ class BarrierState {
     std::optional<std::size_t> wait(const Deadline& deadline) {
         Chosen chosen;
         std::unique_lock held(mutex_);
-        while (acting() && !broken_) {
+        while (acting() && !broken_by_) {
             if (door_.wait(held, deadline) == 0) return give_up(chosen);
             held.lock();
         }
-        if (broken_) throw_broken();
+        if (broken_by_) throw_broken(*broken_by_);
         const std::size_t place = inside_.size();
         if (place + 1 == parties_) {
             if (action_) act(held, chosen);
             inside_.choose(chosen, Waiters::all, passes);
             return place;
         }
-        switch (inside_.wait(held, deadline)) {
+        switch (const std::uint32_t told = inside_.wait(held, deadline)) {
             case 0:
                 return give_up(chosen);
             case passes:
                 return place;
             default:
-                throw_broken();
+                throw_broken(static_cast<Cause>(told));
         }
     }
 
     void abort() {
         Chosen chosen;
         const std::lock_guard held(mutex_);
-        break_round(chosen, true);
+        break_round(chosen, Cause::abort);
     }
 
     void reset() {
         Chosen chosen;
         const std::lock_guard held(mutex_);
-        break_round(chosen, false);
+        break_round(chosen, Cause::reset);
     }
 
     [[nodiscard]] std::size_t parties() const noexcept { return parties_; }
@@ -68,19 +69,30 @@ class BarrierState {
     }
     [[nodiscard]] bool broken() {
         const std::lock_guard held(mutex_);
-        return broken_;
+        return broken_by_.has_value();
     }
 
   private:
     // What they are told who wait.
     static constexpr std::uint32_t passes = 1;
-    static constexpr std::uint32_t breaks = 2;
+    enum class Cause : std::uint32_t { abort = passes + 1, reset, timeout, action };
 
-    [[noreturn]] static void throw_broken() {
-        throw BrokenBarrierError(
-            "muster: the barrier is broken: somebody's time was up, it was aborted or reset, or "
-            "its "
-            "action threw; reset() makes it usable again");
+    [[noreturn]] static void throw_broken(Cause cause) {
+        throw BrokenBarrierError(std::string("muster: the barrier is broken: ") + describe(cause) +
+                                 "; reset() makes it as new");
+    }
+    static const char* describe(Cause cause) noexcept {
+        switch (cause) {
+            case Cause::abort:
+                break;
+            case Cause::reset:
+                return "it was reset while others waited";
+            case Cause::timeout:
+                return "one who waited has run out of time";
+            case Cause::action:
+                return "its action threw";
+        }
+        return "abort() was called";
     }
 
     // These require that the mutex is held.
@@ -89,14 +101,19 @@ class BarrierState {
     [[nodiscard]] bool acting() const { return acting_ == os::fork_generation(); }
 
     std::nullopt_t give_up(Chosen& chosen) {
-        break_round(chosen, true);
+        break_round(chosen, Cause::timeout);
         return std::nullopt;
     }
 
-    void break_round(Chosen& chosen, bool stays_broken) {
-        inside_.choose(chosen, Waiters::all, breaks);
+    /// Only a reset leaves it whole.
+    void break_round(Chosen& chosen, Cause cause) {
+        inside_.choose(chosen, Waiters::all, static_cast<std::uint32_t>(cause));
         door_.choose(chosen, Waiters::all);  // They look again.
-        broken_ = stays_broken;
+        last_cause_ = cause;
+        if (cause == Cause::reset)
+            broken_by_.reset();
+        else if (!broken_by_)
+            broken_by_ = cause;
         ++breaks_;
     }
 
@@ -110,12 +127,12 @@ class BarrierState {
         } catch (...) {
             held.lock();
             end_action(chosen);
-            if (breaks_ == breaks_before) break_round(chosen, true);
+            if (breaks_ == breaks_before) break_round(chosen, Cause::action);
             throw;
         }
         held.lock();
         end_action(chosen);
-        if (breaks_ != breaks_before) throw_broken();
+        if (breaks_ != breaks_before) throw_broken(last_cause_);
     }
     void end_action(Chosen& chosen) {
         acting_ = 0;
@@ -128,7 +145,8 @@ class BarrierState {
     Waiters inside_;
     Waiters door_;
     std::uint64_t acting_ = 0;  // The fork_generation() of the process in which the action runs.
-    bool broken_ = false;
+    std::optional<Cause> broken_by_;
+    Cause last_cause_ = Cause::reset;  // Of those that ended a round.
     std::uint64_t breaks_ = 0;
 };
 

@@ -78,7 +78,8 @@ class QueueState {
         const std::lock_guard held(mutex_);
         if (unfinished_ == 0)
             throw InvalidStateError(
-                "muster: task_done() was called more often than items were put into the queue");
+                "muster: task_done() was called more often than items were put into the queue: "
+                "call it once for each item that was got");
         finish(chosen, 1);
     }
 

@@ -1,0 +1,8 @@
+// refused: muster: a Value is copied as bytes between processes
+// names: string
+// SPDX-License-Identifier: MIT
+#include <muster/multiprocessing/value.hpp>
+
+#include <string>
+
+auto text() { return muster::multiprocessing::Value<std::string>("text").get(); }
