@@ -237,6 +237,23 @@ TEST_CASE("who ends otherwise has died: what it kept is given back, and barriers
     }
 }
 
+TEST_CASE("who ends by an exception has died, although that lets go of the call's arguments") {
+    const mp::Semaphore permit(1);
+    const mp::Queue<int> queue;
+    const mp::Barrier barrier(2);
+    queue.put(1);
+    run(Process{
+        [](const mp::Semaphore& its_permit, const mp::Queue<int>& its_queue, const mp::Barrier&) {
+            its_permit.acquire();
+            (void)its_queue.get();
+            end(End::by_exception);
+        },
+        permit, queue, barrier});
+    CHECK(permit.try_acquire());
+    CHECK(queue.join_for(0s));
+    CHECK(barrier.broken());
+}
+
 TEST_CASE("a barrier breaks when a process returns whose thread still waits there") {
     const mp::Barrier barrier(2);
     run(Process{[](const mp::Barrier& its) {

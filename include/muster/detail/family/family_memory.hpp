@@ -105,6 +105,11 @@ class FamilyMemory {
         return take_slot(generation);
     }
 
+    /// This process ends by an error: what it lets go of from now on is given back, as it is of the
+    /// dead.
+    void begin_death() noexcept { dying_.store(true, std::memory_order_relaxed); }
+    [[nodiscard]] bool dying() const noexcept { return dying_.load(std::memory_order_relaxed); }
+
     /// This process ends in order. What it has of objects is let go of then, instead of given back.
     void end_in_order() {
         const std::uint64_t generation = os::fork_generation();
@@ -167,6 +172,7 @@ class FamilyMemory {
     os::Mapping mapping_;
     std::atomic<std::uint64_t> slot_{0};
     std::atomic<std::uint64_t> slot_owner_{0};  // Which process, or copy of it, has that slot.
+    std::atomic<bool> dying_{false};
 };
 
 }  // namespace muster::detail

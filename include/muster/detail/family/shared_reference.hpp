@@ -69,6 +69,7 @@ class SharedReference {
         // In a copy that has not used it there is nothing to give up.
         if (held->generation != os::fork_generation()) return;
         try {
+            if (memory_->dying()) bury_claim(*memory_, *held->block, false);
             release_reference(*memory_, *held->block);
         } catch (...) {  // The system refuses to lock: the block is given back with the process.
         }

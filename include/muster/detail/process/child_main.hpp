@@ -10,6 +10,7 @@
 #include <string>
 
 #include <muster/detail/error_handler.hpp>
+#include <muster/detail/family/family_memory.hpp>
 #include <muster/detail/os.hpp>
 #include <muster/detail/process/awaited_threads.hpp>
 #include <muster/detail/process/protocol.hpp>
@@ -61,9 +62,16 @@ class ChildMain {
         Decoder arguments(std::span(bytes, record.size));
         NoResult none;
         // After the packet the parent lets go of the record.
-        RemoteCall remote{
-            arguments, modules_,          &stop_,
-            none,      link_.page->stage, [] { send_to_parent(Packet::Kind::ready); }};
+        RemoteCall remote{arguments,
+                          modules_,
+                          &stop_,
+                          none,
+                          link_.page->stage,
+                          [] { send_to_parent(Packet::Kind::ready); },
+                          []() noexcept {
+                              if (const auto memory = FamilyMemory::existing())
+                                  memory->begin_death();
+                          }};
         reinterpret_cast<Thunk>(const_cast<void*>(modules_.decode(record.function)))(remote);
     }
 

@@ -23,7 +23,9 @@ struct RemoteCall {
     StopSource* stop;  ///< For those that take a token.
     ByteBuffer& result;
     std::atomic<Stage>& stage;
-    void (*begin)() = nullptr;  ///< Called, if there is one, when the arguments are decoded.
+    // Called, if there are such.
+    void (*begin)() = nullptr;            ///< When the arguments are decoded.
+    void (*failed)() noexcept = nullptr;  ///< When `fn` has thrown, and its arguments still live.
 };
 
 using Thunk = void (*)(RemoteCall&);
@@ -36,11 +38,16 @@ struct DecodedCall {
     DecodedCall(RemoteCall& call, F&& fn, Args&&... args) {
         call.stage.store(Stage::running, std::memory_order_relaxed);
         if (call.begin) call.begin();
-        if constexpr (with_token)
-            encode(call, detail::call_for<R>(std::forward<F>(fn), call.stop->get_token(),
-                                             std::forward<Args>(args)...));
-        else
-            encode(call, detail::call_for<R>(std::forward<F>(fn), std::forward<Args>(args)...));
+        try {
+            if constexpr (with_token)
+                encode(call, detail::call_for<R>(std::forward<F>(fn), call.stop->get_token(),
+                                                 std::forward<Args>(args)...));
+            else
+                encode(call, detail::call_for<R>(std::forward<F>(fn), std::forward<Args>(args)...));
+        } catch (...) {
+            if (call.failed) call.failed();
+            throw;
+        }
     }
 
   private:
