@@ -11,12 +11,16 @@
 #include <array>
 #include <csignal>
 #include <cstddef>
+#include <filesystem>
 #include <fstream>
 #include <list>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <typeinfo>
+#include <utility>
 #include <vector>
 
 #include "overload/scale.hpp"
@@ -144,7 +148,91 @@ TEST_CASE("tasks that run out of memory in other workers cost nobody else a resu
     }
 }
 
-// What the system does when the machine or the control group has no memory left looks like this.
+namespace {
+
+/// A control group whose processes have so little memory that the system kills whoever takes more;
+/// empty where this machine does not let one be made.
+class MemoryGroup {
+  public:
+    explicit MemoryGroup(std::size_t bytes) {
+        for (const auto& [hierarchy, limit] :
+             {std::pair("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+              std::pair("/sys/fs/cgroup", "memory.max")}) {
+            const std::filesystem::path folder =
+                std::filesystem::path(hierarchy) / ("muster-test-" + std::to_string(::getpid()));
+            std::error_code refused;
+            if (!std::filesystem::create_directory(folder, refused)) continue;
+            folder_ = folder;
+            if (std::ofstream(folder / limit) << bytes << std::flush) return;
+            leave();
+        }
+    }
+    MemoryGroup(const MemoryGroup&) = delete;
+    MemoryGroup& operator=(const MemoryGroup&) = delete;
+    ~MemoryGroup() { leave(); }
+
+    /// What the calling process writes its id to.
+    [[nodiscard]] std::string entrance() const {
+        return folder_.empty() ? "" : (folder_ / "cgroup.procs").string();
+    }
+
+  private:
+    void leave() {
+        if (!folder_.empty()) ::rmdir(folder_.c_str());
+        folder_.clear();
+    }
+
+    std::filesystem::path folder_;
+};
+
+/// A task: does not return.
+std::size_t exhaust(const std::string& group) {
+    if (!(std::ofstream(group) << ::getpid() << std::flush))
+        throw std::runtime_error("cannot enter the control group");
+    return take_by_and_by();
+}
+
+std::string crash_message(const Future<std::size_t>& task) {
+    if (!task.wait_for(patience)) return "nothing came";
+    try {
+        (void)task.result();
+        return "a result";
+    } catch (const std::exception& error) {
+        return error.what();
+    }
+}
+
+}  // namespace
+
+TEST_CASE("a worker that the system kills as there is no memory left is told from others") {
+    const MemoryGroup group(room);
+    if (group.entrance().empty()) {
+        MESSAGE("not tested: this machine lets no control group be made");
+        return;
+    }
+    const std::string cause = "because the system had most likely no memory left";
+    ProcessPool pool(1);
+    for (int round = 0; round < 2; ++round) {
+        const std::string eater =
+            crash_message(pool.submit({.name = "eater"}, exhaust, group.entrance()));
+        CHECK(eater.find("was ended by SIGKILL while it ran task 'eater', " + cause) !=
+              std::string::npos);
+        const std::string other = crash_message(pool.submit(
+            []() -> std::size_t { return static_cast<std::size_t>(::raise(SIGKILL)); }));
+        CHECK(other.find("was ended by SIGKILL") != std::string::npos);
+        CHECK(other.find("memory") == std::string::npos);
+    }
+}
+
+TEST_CASE("how many were killed for want of memory is read from what the system says") {
+    using muster::detail::os::OomKills;
+    CHECK(OomKills::count("pgfault 7\noom_kill 12\ncompact_stall 3\n") == 12);
+    CHECK(OomKills::count("pgfault 7\noom_kill 0") == 0);
+    for (const char* const silent : {"a 1\noom_kill_other 5\nother_oom_kill 6\n",
+                                     "pgfault 7\noom_kill \n", "pgfault 7\noom_kill ", ""})
+        CHECK(OomKills::count(silent) == std::nullopt);
+}
+
 TEST_CASE("a worker that is killed for its memory costs the task that it ran, and is replaced") {
     ProcessPool pool(1);
     const int worker = pool.submit(own_pid).result();

@@ -23,6 +23,7 @@
 #include <muster/detail/posix/module.hpp>
 #include <muster/detail/posix/named_memory.hpp>
 #include <muster/detail/posix/no_forks.hpp>
+#include <muster/detail/posix/oom_kills.hpp>
 #include <muster/detail/posix/process.hpp>
 #include <muster/detail/posix/random.hpp>
 #include <muster/detail/posix/robust_mutex.hpp>

@@ -23,6 +23,10 @@ inline std::string describe_end(const os::ExitStatus& status) {
            "children";
 }
 
+/// Why a worker was killed, most likely.
+inline constexpr const char* killed_for_memory =
+    "the system had most likely no memory left: it has killed a process for that meanwhile";
+
 /// "while it ran", and what comes next is the task's name.
 inline const char* describe(Stage stage) noexcept {
     switch (stage) {

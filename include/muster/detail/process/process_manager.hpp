@@ -58,6 +58,7 @@ class ProcessManager : public ProcessCore {
         os::leave_signals_to_others();
         std::optional<Receiver> awake(std::in_place, *this);
         while (start_workers()) {
+            if (!oom_kills_) oom_kills_.emplace();  // While the first worker starts.
             watch_.clear();
             const std::size_t bell = watch_.add(bell_.fd());
             const std::size_t reports = watch_.add(launcher_->fd());
@@ -350,6 +351,8 @@ class ProcessManager : public ProcessCore {
     void bury(WorkerHandle& worker, const os::ExitStatus& status) {
         receive();  // What it had sent is not lost.
         sweep_dead_processes();
+        if (!worker.killed && worker.failure.empty() && oom_kills_->explain(status))
+            worker.failure = killed_for_memory;
         const Life life = worker.life;
         bool over = false;
         std::vector<TaskHandle> unfinished;
@@ -388,6 +391,7 @@ class ProcessManager : public ProcessCore {
 
     // Of the thread that manages.
     os::Watch watch_;
+    std::optional<os::OomKills> oom_kills_;
     // Some worker was past it. What is copied always is.
     bool guard_seen_ = options_.start_method != StartMethod::spawn;
 };
