@@ -28,6 +28,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <cstdint>
+
 #include "board.hpp"
 
 namespace chaos::calls {
@@ -135,13 +138,19 @@ int fcntl(int fd, int command, Arguments... arguments) noexcept {
     return opens && fails(Fault::descriptor, EMFILE) ? -1 : ::fcntl(fd, command, arguments...);
 }
 
-// A futex is only ever interrupted, and a pidfd not to be had.
+// Who sleeps on a futex may be interrupted, who wakes others never is; and a pidfd may not be had.
 template <typename... Arguments>
 long syscall(long number, Arguments... arguments) noexcept {
     constexpr long pidfd_open = 434;
     if (number == pidfd_open && fails(Fault::pidfd, EMFILE)) return -1;
-    if (number == SYS_futex && fails(Fault::futex, EINTR)) return -1;
     return ::syscall(number, arguments...);
+}
+template <typename... Arguments>
+long syscall(long number, const std::atomic<std::uint32_t>* word, int operation,
+             Arguments... arguments) noexcept {
+    const bool sleeps = number == SYS_futex && (operation & FUTEX_CMD_MASK) != FUTEX_WAKE;
+    if (sleeps && fails(Fault::futex, EINTR)) return -1;
+    return ::syscall(number, word, operation, arguments...);
 }
 
 // Signals interrupt the rest.

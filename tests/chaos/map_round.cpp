@@ -69,6 +69,7 @@ void map_round(Board& board, Random random, muster::StartMethod method) {
     const auto posted = take_ids(board, random.below(100));
     const auto mapped = take_ids(board, random.between(1, 1'000));
     std::size_t reached = 0;
+    board.servers_die.store(0);
     board.blow_every_us.store(random.once_in(3) ? 0 : random.between(3'000, 60'000));
     {
         muster::ProcessPoolExecutor pool(options);
