@@ -139,10 +139,10 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "an exception at any stage costs one future and no worker "
-    "[test_error_at_task_unpickle, test_error_during_func_exec_on_worker, "
-    "test_error_during_result_pickle_on_worker, "
-    "test_error_during_result_unpickle_in_result_handler]") {
+    "an exception at any stage costs one future and no worker [test_error_at_task_unpickle, "
+    "test_error_during_func_exec_on_worker, test_error_during_result_pickle_on_worker, "
+    "test_error_during_result_unpickle_in_result_handler, test_pickle_errors_propagate, mpi4py "
+    "BadUnpickle]") {
     // Adapted: in Python the second and the last one break the pool.
     ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();

@@ -107,7 +107,8 @@ void fail_to_initialize() { throw std::runtime_error("error in initializer"); }
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("submit gives the future of the call [test_submit]", Kind, EVERY_KIND) {
+TEST_CASE_TEMPLATE("submit gives the future of the call [test_submit, test_apply, test_async]",
+                   Kind, EVERY_KIND) {
     typename Kind::Pool pool(Kind::options());
 
     CHECK(pool.submit(power, 2, 8).result() == 256);
@@ -123,8 +124,9 @@ TEST_CASE_TEMPLATE(
     CHECK(pool.submit({.name = "two to the eighth"}, power, 2, 8).result() == 256);
 }
 
-TEST_CASE_TEMPLATE("map gives what calling one after the other gives [test_map]", Kind,
-                   EVERY_KIND) {
+TEST_CASE_TEMPLATE(
+    "map gives what calling one after the other gives [test_map, test_starmap, test_imap]", Kind,
+    EVERY_KIND) {
     typename Kind::Pool pool(Kind::options());
     const std::vector<int> tens = numbers(10);
     std::vector<long> expected;
@@ -248,6 +250,12 @@ TEST_CASE_TEMPLATE(
             pool.map({.buffersize = static_cast<std::size_t>(buffersize)}, successor, counter);
         pool.wait_idle();
         CHECK(counter.taken == buffersize);
+        auto next = results.begin();
+        pool.wait_idle();
+        CHECK(counter.taken == buffersize + 1);
+        ++next;
+        pool.wait_idle();
+        CHECK(counter.taken == buffersize + 2);
     }
 }
 
@@ -297,8 +305,8 @@ TEST_CASE_TEMPLATE(
 }
 
 TEST_CASE_TEMPLATE(
-    "a pool keeps nothing of a task that is done "
-    "[test_no_stale_references, test_ressources_gced_in_workers]",
+    "a pool keeps nothing of a task that is done [test_no_stale_references, "
+    "test_ressources_gced_in_workers, test_release_task_refs]",
     Kind, EVERY_KIND) {
     typename Kind::Pool pool(Kind::options(1));
     REQUIRE(Counted::count() == 0);
@@ -327,8 +335,8 @@ TEST_CASE_TEMPLATE(
     CHECK(expected == 10);
 }
 
-TEST_CASE_TEMPLATE("a pool of no workers is refused [test_max_workers_negative]", Kind,
-                   EVERY_KIND) {
+TEST_CASE_TEMPLATE("a pool of no workers is refused [test_max_workers_negative, test_make_pool]",
+                   Kind, EVERY_KIND) {
     using Pool = typename Kind::Pool;
 
     CHECK_THROWS_AS(Pool(Kind::options(0)), std::invalid_argument);

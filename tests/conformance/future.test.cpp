@@ -318,7 +318,7 @@ TEST_CASE("a continuation gets the value, and its future the continuation's [mpi
     CHECK(chain.result() == "10");
 }
 
-TEST_CASE("an error and a cancellation pass continuations by [mpi4py test_catch]") {
+TEST_CASE("an error and a cancellation pass continuations by [mpi4py test_catch, compose]") {
     // Adapted: there is no catch; the error is in the last future.
     bool called = false;
     const auto pass = [&](int x) {

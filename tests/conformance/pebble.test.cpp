@@ -246,8 +246,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "an exception that cannot be sent arrives as its name and words "
-    "[pebble exception_isolated, mpi4py BadPickle, deadpool test_bad_exception]") {
+    "an exception that cannot be sent arrives as its name and words [pebble exception_isolated, "
+    "mpi4py BadPickle, deadpool test_bad_exception]") {
     ProcessPoolExecutor pool(Processes::options(1));
     const int worker = pool.submit(own_pid).result();
     try {

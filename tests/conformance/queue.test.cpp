@@ -124,6 +124,19 @@ TEST_CASE_TEMPLATE("a queue keeps its order, its bound and its word, twice [test
     }
 }
 
+TEST_CASE_TEMPLATE("the size of a queue is what it has [test_qsize]", Q, EVERY_QUEUE) {
+    const Q queue;
+    for (const std::size_t size : {0U, 1U}) {
+        CHECK(queue.size() == size);
+        queue.put(1);
+    }
+    for (const std::size_t size : {2U, 1U}) {
+        CHECK(queue.size() == size);
+        CHECK(queue.get().has_value());
+    }
+    CHECK(queue.size() == 0);
+}
+
 TEST_CASE_TEMPLATE(
     "every kind of queue is joined when all is done, twice [test_queue_join, "
     "test_queue_task_done]",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 // What CPython's test_threading.py asks of threads beyond tests/threading: copies of the process
 // made by fork(), and the end of the program. The names in brackets are the cases' names there, or
-// in lock_tests.py. (ThreadSanitizer does not allow threads in such a copy.)
+// in lock_tests.py.
 #include <doctest/doctest.h>
 
 #include <muster/threading.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 // What only conditions between processes can get wrong; the rest is in tests/sync.
 #include <muster/detail/family/shared_condition.hpp>
 

@@ -10,7 +10,9 @@
 
 namespace multiprocessing_global_primitives_test {
 
-TEST_CASE("a lock and a queue at namespace scope work with every start method") {
+TEST_CASE(
+    "a lock and a queue at namespace scope work with every start method "
+    "[TestNamedResource.test_global_named_resource_spawn]") {
     for (const std::string method : {"spawn", "fork", "forkserver"}) {
         CAPTURE(method);
         muster::test::Program program({std::string(TEST_PROGRAMS) + "/global_primitives", method});

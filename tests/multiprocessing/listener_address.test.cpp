@@ -132,7 +132,9 @@ TEST_CASE("who connects where nobody listens is told") {
     CHECK(outcome_of([&] { const mp::Client client(folder.socket()); }).code == ECONNREFUSED);
 }
 
-TEST_CASE("a client may wait until somebody listens, and its connection is an ordinary one then") {
+TEST_CASE(
+    "a client may wait until somebody listens, and its connection is an ordinary one then "
+    "[TestTimeouts.test_timeout]") {
     const Folder folder;
     std::atomic<int> got{0};
     const muster::threading::Thread thread(
@@ -147,7 +149,8 @@ TEST_CASE("a client may wait until somebody listens, and its connection is an or
     CHECK(got == 8);
 }
 
-TEST_CASE("an address that somebody has is refused, and is free when he closes it") {
+TEST_CASE(
+    "an address that somebody has is refused, and is free when he closes it [test_multiple_bind]") {
     const Folder folder;
     for (const std::string& address : {mp::Listener().address(), folder.socket()}) {
         const mp::Listener first(address);

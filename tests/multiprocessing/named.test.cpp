@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 // Memory and locks that programs find by their names.
 #include <muster/multiprocessing.hpp>
 #include <muster/process_pool_executor.hpp>

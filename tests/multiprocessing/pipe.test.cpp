@@ -115,7 +115,8 @@ TEST_CASE("bytes of any number come back as they were sent") {
     CHECK(task.result() == 9);
 }
 
-TEST_CASE("an end goes through queues and pipes, and inside other values") {
+TEST_CASE(
+    "an end goes through queues and pipes, and inside other values [test_pickling, test_access]") {
     ProcessPool pool(1);
     const mp::Queue<std::pair<std::string, mp::Connection>> queue;
     const auto [ours, theirs] = mp::Pipe();
@@ -180,7 +181,8 @@ TEST_CASE("an end is open as long as any process has it, and no longer") {
     CHECK_THROWS_AS((void)ours.recv<int>(), muster::EndOfFile);
 }
 
-TEST_CASE("an end that is moved into the arguments of a process is that one's alone") {
+TEST_CASE(
+    "an end that is moved into the arguments of a process is that one's alone [test_spawn_close]") {
     for (const bool killed : {false, true}) {
         auto [ours, theirs] = mp::Pipe();
         const TestedProcess process(

@@ -138,7 +138,7 @@ TEST_CASE("a process that was not started ends without having run") {
     CHECK(notes.lines().empty());
 }
 
-TEST_CASE("all calls throw on a process that was moved from, which goes on") {
+TEST_CASE("all calls throw on a process that was moved from, which goes on [test_close]") {
     const ProcessGate gate;
     Process first{&ProcessGate::arrive_and_stay, gate};
     first.start();
@@ -157,8 +157,8 @@ TEST_CASE("all calls throw on a process that was moved from, which goes on") {
 }
 
 TEST_CASE(
-    "the call gets its arguments, strings as such and what can only be moved "
-    "[test_args_argument]") {
+    "the call gets its arguments, strings as such and what can only be moved [test_args_argument, "
+    "test_subclassing]") {
     const Notes notes;
     const Process adder{Adder{100}, notes.path(), std::vector{10, 20}, std::make_unique<int>(3)};
     adder.start();

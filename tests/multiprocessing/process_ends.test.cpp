@@ -165,7 +165,7 @@ TEST_CASE(
     ::close(inheritable);
 }
 
-TEST_CASE("a process works where the standard streams are closed [test_error_on_stdio_flush]") {
+TEST_CASE("a process works where the standard streams are closed [test_error_on_stdio_flush_1]") {
     const Notes notes;
     std::optional<int> code;
     {
@@ -178,7 +178,7 @@ TEST_CASE("a process works where the standard streams are closed [test_error_on_
 
 TEST_CASE(
     "a fork server that is killed takes its processes along, and the next one works "
-    "[test_forkserver_sigkill]") {
+    "[test_forkserver_sigint, test_forkserver_sigkill]") {
     if (tested_start_method() != StartMethod::forkserver) return;
     for (const int signal : {SIGKILL, SIGTERM, SIGINT}) {
         CAPTURE(signal);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency skip=thread
+// ThreadSanitizer: it finds nothing, but takes many minutes, because processes go by single
+// instructions, of which it adds many.
 // Whoever dies at a queue, at whichever instruction, the others go on as if it had put, or taken, its
 // item or not.
 #include <muster/multiprocessing.hpp>

@@ -86,7 +86,7 @@ TEST_CASE("memory says what it is, and a copy is the same") {
     CHECK(same.data() == memory.data());
 }
 
-TEST_CASE("a size that is none is refused") {
+TEST_CASE("a size that is none is refused [test_invalid_shared_memory_creation]") {
     CHECK_THROWS_AS(mp::SharedMemory(0), std::invalid_argument);
     CHECK_THROWS_AS(mp::SharedMemory(-1), std::invalid_argument);
     CHECK_THROWS_AS(mp::SharedMemory(~std::size_t{0}), std::bad_alloc);
@@ -107,7 +107,9 @@ TEST_CASE("memory has the same bytes in workers that started before it and after
     CHECK_FALSE(later.submit(maps_files).result());
 }
 
-TEST_CASE("memory reaches a process that already runs, through a queue and inside a value") {
+TEST_CASE(
+    "memory reaches a process that already runs, through a queue and inside a value "
+    "[test_shared_memory_pickle_unpickle_dead_object]") {
     const mp::Queue<Frame> frames;
     const TestedProcess process(
         [](mp::Queue<Frame> its) {
@@ -124,7 +126,7 @@ TEST_CASE("memory reaches a process that already runs, through a queue and insid
     CHECK(kept.data()[0] == std::byte{7});
 }
 
-TEST_CASE("memory made in a worker comes back as its result") {
+TEST_CASE("memory made in a worker comes back as its result [test_shared_memory_pickle_unpickle]") {
     ProcessPool pool(1);
     const auto memory = pool.submit([] {
                                 const mp::SharedMemory made(100);
@@ -157,7 +159,9 @@ TEST_CASE("memory is freed with the last handle, and is zeros again, however its
     CHECK(open_descriptors() == descriptors);
 }
 
-TEST_CASE("memory with a name goes to workers, and is there as long as one of them has it") {
+TEST_CASE(
+    "memory with a name goes to workers, and is there as long as one of them has it "
+    "[test_shared_memory_across_processes]") {
     static std::optional<mp::SharedMemory> kept;
     const std::string name = unused_name("workers");
     ProcessPool pool(1);

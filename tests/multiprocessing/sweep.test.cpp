@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 // What dead processes leave behind is seen to, at whichever instruction they died, and also if who
 // sees to it dies, too.
 #include <muster/detail/family/sweep.hpp>

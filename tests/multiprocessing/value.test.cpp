@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 // Values and arrays in memory that processes share.
 #include <muster/multiprocessing/shared_array.hpp>
 #include <muster/multiprocessing/value.hpp>
@@ -49,7 +49,9 @@ TEST_CASE("a value starts as it was made, and is set and updated in all copies o
     CHECK(mp::Value<double>().get() == 0.0);
 }
 
-TEST_CASE("an update that throws leaves the value, and one inside its own update is refused") {
+TEST_CASE(
+    "an update that throws leaves the value, and one inside its own update is refused "
+    "[test_getobj_getlock]") {
     const mp::Value<int> value(3);
     CHECK_THROWS_AS(value.update([](int& number) {
         number = 4;
@@ -61,7 +63,7 @@ TEST_CASE("an update that throws leaves the value, and one inside its own update
     CHECK(value.update([](int& number) { ++number; }) == 4);
 }
 
-TEST_CASE("updates of several processes are not lost") {
+TEST_CASE("updates of several processes are not lost [test_synchronize]") {
     const mp::Value<long> sum(0);
     std::vector<Copy> copies;
     for (int i = 0; i < 4; ++i)
@@ -87,7 +89,9 @@ TEST_CASE("a process that is killed in the midst of an update leaves a whole val
     CHECK(value.get() == row_of(-1));
 }
 
-TEST_CASE("an array is zeros at first, also where another one was, small or large") {
+TEST_CASE(
+    "an array is zeros at first, also where another one was, small or large "
+    "[test_array_from_size]") {
     (void)mp::Value<int>(0);
     const auto before = family_bytes();
     for (const std::size_t size : {1U, 100U, 5'000U, 40'000U, 300'000U}) {

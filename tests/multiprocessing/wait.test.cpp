@@ -42,7 +42,9 @@ using namespace std::chrono_literals;
 
 }  // namespace
 
-TEST_CASE("it returns those that have something to receive, or an end, in their order") {
+TEST_CASE(
+    "it returns those that have something to receive, or an end, in their order "
+    "[test_neg_timeout]") {
     const std::array pipes{mp::Pipe(), mp::Pipe(), mp::Pipe()};
     std::vector<mp::Connection> ends;
     for (const auto& pipe : pipes) ends.push_back(pipe.second);
@@ -59,7 +61,8 @@ TEST_CASE("it returns those that have something to receive, or an end, in their 
     CHECK(mp::wait(std::vector<mp::Connection>()).empty());
 }
 
-TEST_CASE("it waits no longer than it is told to, and no shorter without a reason") {
+TEST_CASE(
+    "it waits no longer than it is told to, and no shorter without a reason [test_wait_timeout]") {
     const auto [a, b] = mp::Pipe();
     const auto begin = std::chrono::steady_clock::now();
     CHECK(mp::wait({b}, 30ms).empty());
@@ -69,7 +72,7 @@ TEST_CASE("it waits no longer than it is told to, and no shorter without a reaso
     sender.join();
 }
 
-TEST_CASE("a process's sentinel and a connection stand in one list") {
+TEST_CASE("a process's sentinel and a connection stand in one list [test_wait_integer]") {
     const auto [ours, theirs] = mp::Pipe();
     const TestedProcess process([](mp::Connection its) { its.send(its.recv<int>() + 1); }, theirs);
     CHECK_THROWS_AS((void)mp::wait({mp::Waitable(process)}), muster::InvalidStateError);
@@ -110,7 +113,9 @@ TEST_CASE("a connection that another thread closes ends the wait for it") {
     CHECK(ready == 1);
 }
 
-TEST_CASE("what there cannot be is refused, and so are more than the system allows") {
+TEST_CASE(
+    "what there cannot be is refused, and so are more than the system allows "
+    "[TestInvalidHandle.test_invalid_handles]") {
     CHECK_THROWS_AS((void)mp::wait({-1}), std::invalid_argument);
     ::rlimit limit{};
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
@@ -124,7 +129,8 @@ TEST_CASE("what there cannot be is refused, and so are more than the system allo
     CHECK(mp::wait(many).size() == many.size());
 }
 
-TEST_CASE("one process collects from many, until each has ended, and keeps no descriptor") {
+TEST_CASE(
+    "one process collects from many, until each has ended, and keeps no descriptor [test_wait]") {
     constexpr int workers = 6, reports = 50;
     ProcessPool pool(workers);
     std::vector<std::set<int>> descriptors;

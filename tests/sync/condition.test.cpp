@@ -256,7 +256,8 @@ TEST_CASE_TEMPLATE("a predicate that throws leaves the lock held", B, MUSTER_BAC
     lock.unlock();
 }
 
-TEST_CASE_TEMPLATE("an RLock is released wholly, and held as often as before", B, MUSTER_BACKENDS) {
+TEST_CASE_TEMPLATE("an RLock is released wholly, and held as often as before [test_acquire]", B,
+                   MUSTER_BACKENDS) {
     const typename B::Condition condition;
     typename B::RLock lock;
     const Numbers<B> seen;

@@ -20,8 +20,9 @@ using Clock = std::chrono::steady_clock;
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("an event is set until it is cleared, in all its copies [test_is_set]", B,
-                   MUSTER_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "an event is set until it is cleared, in all its copies [test_is_set, test_repr]", B,
+    MUSTER_BACKENDS) {
     const typename B::Event event;
     const typename B::Event copy = event;
     CHECK_FALSE(event.is_set());
@@ -55,7 +56,7 @@ TEST_CASE_TEMPLATE("all who wait for an event go on when it is set [test_notify]
     }
 }
 
-TEST_CASE_TEMPLATE("waiting for an event ends when the time is up [test_timeout]", B,
+TEST_CASE_TEMPLATE("waiting for an event ends when the time is up [test_timeout, test_event]", B,
                    MUSTER_BACKENDS) {
     const typename B::Event event;
     CHECK_FALSE(event.wait_for(0s));

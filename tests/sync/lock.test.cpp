@@ -46,8 +46,10 @@ void for_both(Check check) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a lock is free, then held, then free again [test_acquire_release, test_locked]",
-                   B, MUSTER_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "a lock is free, then held, then free again [test_acquire_release, test_locked, "
+    "test_constructor, test_try_acquire_contended, test_repr, test_locked_repr]",
+    B, MUSTER_BACKENDS) {
     for_both<B>([](auto lock) {
         CHECK_FALSE(lock.locked());
         CHECK(free_for_others<B>(lock));
@@ -115,8 +117,9 @@ TEST_CASE_TEMPLATE("those who wait get the lock one after the other [test_acquir
     });
 }
 
-TEST_CASE_TEMPLATE("guards of the standard library hold and release it [test_with]", B,
-                   MUSTER_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "guards of the standard library hold and release it [test_with, test_lock_context]", B,
+    MUSTER_BACKENDS) {
     for_both<B>([](auto lock) {
         {
             const std::lock_guard held(lock);
@@ -211,8 +214,10 @@ TEST_CASE_TEMPLATE("a Lock that its holder locks again throws instead of waiting
     CHECK(free_for_others<B>(lock));
 }
 
-TEST_CASE_TEMPLATE("only its holder may unlock it [test_different_thread, test_release_unacquired]",
-                   B, MUSTER_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "only its holder may unlock it [test_different_thread, test_release_unacquired, test_lock, "
+    "test__is_owned]",
+    B, MUSTER_BACKENDS) {
     for_both<B>([](auto lock) {
         CHECK_THROWS_AS(lock.unlock(), InvalidStateError);
         lock.lock();
@@ -238,7 +243,7 @@ TEST_CASE_TEMPLATE("only its holder may unlock it [test_different_thread, test_r
 
 TEST_CASE_TEMPLATE(
     "an RLock is free when it was unlocked as often as locked [test_reacquire, "
-    "test_recursion_count]",
+    "test_recursion_count, test_rlock]",
     B, MUSTER_BACKENDS) {
     const typename B::RLock lock;
     lock.lock();

@@ -67,8 +67,10 @@ using Parcels = typename B::template Queue<Parcel<B>>;
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a queue gives what was put, in order, twice [test_basic, test_nowait]", B,
-                   MUSTER_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "a queue gives what was put, in order, twice [test_basic, test_nowait, "
+    "test_negative_timeout_raises_exception, test_negative_timeout]",
+    B, MUSTER_BACKENDS) {
     const Numbers<B> queue(2);
     for (int round = 0; round < 2; ++round) {
         CHECK(queue.empty());
@@ -145,8 +147,8 @@ TEST_CASE_TEMPLATE("task_done is refused when it is called too often [test_queue
     CHECK_THROWS_AS(queue.task_done(), InvalidStateError);
 }
 
-TEST_CASE_TEMPLATE("join returns when all items are done, twice [test_queue_join]", B,
-                   MUSTER_BACKENDS) {
+TEST_CASE_TEMPLATE("join returns when all items are done, twice [test_queue_join, test_task_done]",
+                   B, MUSTER_BACKENDS) {
     const Numbers<B> queue;
     const Numbers<B> sums;
     const Crew<B> workers(

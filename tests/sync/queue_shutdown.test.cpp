@@ -140,7 +140,7 @@ TEST_CASE_TEMPLATE(
 TEST_CASE_TEMPLATE(
     "joiners go on after an immediate shutdown, and after the last task_done else "
     "[test_shutdown_join, test_shutdown_immediate_join, test_shutdown_put_join, "
-    "test_shutdown_get_task_done_join]",
+    "test_shutdown_get_task_done_join, test_shutdown_immediate_put_join]",
     B, MUSTER_BACKENDS) {
     for (const bool immediate : {false, true}) {
         const Numbers<B> queue(2);

@@ -39,8 +39,8 @@ void for_both(Check check) {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("a semaphore has no less than 0 permits [test_constructor]", B,
-                   MUSTER_BACKENDS) {
+TEST_CASE_TEMPLATE("a semaphore has no less than 0 permits [test_constructor, test_default_value]",
+                   B, MUSTER_BACKENDS) {
     for_both<B>([](auto make) {
         CHECK_THROWS_AS(make(-1), std::invalid_argument);
         CHECK(permits(make(0)) == 0);
@@ -49,8 +49,10 @@ TEST_CASE_TEMPLATE("a semaphore has no less than 0 permits [test_constructor]", 
     });
 }
 
-TEST_CASE_TEMPLATE("acquire takes a permit, release gives it back [test_acquire, test_try_acquire]",
-                   B, MUSTER_BACKENDS) {
+TEST_CASE_TEMPLATE(
+    "acquire takes a permit, release gives it back [test_acquire, test_try_acquire, "
+    "test_semaphore, test_bounded_semaphore]",
+    B, MUSTER_BACKENDS) {
     for_both<B>([](auto make) {
         const auto semaphore = make(2);
         semaphore.acquire();

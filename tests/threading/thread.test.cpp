@@ -44,7 +44,9 @@ T& thread_locally() {
 
 }  // namespace
 
-TEST_CASE("a thread is not alive, then alive, then not alive [test_various_ops]") {
+TEST_CASE(
+    "a thread is not alive, then alive, then not alive [test_various_ops, "
+    "test_join_with_timeout]") {
     const Event begun;
     const Event gate;
     const Thread thread{[begun, gate] {
@@ -130,7 +132,7 @@ TEST_CASE("a thread does not join itself [test_joining_current_thread]") {
     CHECK(refused == 2);
 }
 
-TEST_CASE("several threads may join the same one") {
+TEST_CASE("several threads may join the same one [test_join_from_multiple_threads]") {
     const Event gate;
     const Thread thread{[gate] { gate.wait(); }};
     thread.start();
