@@ -79,6 +79,13 @@ Seconds alone(auto action) {
     return time_of(repeat(calls, action)) / calls;
 }
 
+/// For one of many calls by two at a time.
+template <typename Other>
+Seconds contended(auto action) {
+    const Action part = repeat(calls, action);
+    return together<Other>({part, part}) / (2 * calls);
+}
+
 /// There and back: each of two waits for the other.
 template <typename Other>
 Seconds round_trip(auto& there, auto& back, auto send, auto receive) {
@@ -142,9 +149,7 @@ void add(Measurements& all, const std::string& kind, const std::string& whose) {
     auto& lock = shared<typename Kit::Lock>();
     const auto lock_it = [&lock, lock_once] { lock_once(lock); };
     row("lock", [=] { return alone(lock_it); });
-    row("contended", [part = repeat(calls, lock_it)] {
-        return together<Other>({part, part}) / (2 * calls);
-    });
+    row("contended", [=] { return contended<Other>(lock_it); });
     row("make", [] { return alone([] { [[maybe_unused]] const typename Kit::Lock dropped; }); });
     if constexpr (requires { typename Kit::RLock; })
         row("rlock", [=, &rlock = shared<typename Kit::RLock>()] {
@@ -155,7 +160,9 @@ void add(Measurements& all, const std::string& kind, const std::string& whose) {
     const auto acquire = [](auto& semaphore) { semaphore.acquire(); };
     const auto release = [](auto& semaphore) { semaphore.release(); };
     auto &one = shared<Semaphore>(1U), &none = shared<Semaphore>(0U), &back = shared<Semaphore>(0U);
-    row("semaphore", [=, &one] { return alone([&] { acquire(one), release(one); }); });
+    const auto take_permit = [=, &one] { acquire(one), release(one); };
+    row("semaphore", [=] { return alone(take_permit); });
+    row("semaphore_contended", [=] { return contended<Other>(take_permit); });
     row("semaphore_trip",
         [=, &none, &back] { return round_trip<Other>(none, back, release, acquire); });
 
@@ -163,6 +170,7 @@ void add(Measurements& all, const std::string& kind, const std::string& whose) {
     auto &event = shared<Event>(), &event_back = shared<Event>();
     const auto set = [](auto& of) { of.set(); };
     const auto wait = [](auto& of) { of.wait(), of.clear(); };
+    row("event", [=, &event] { return alone([&] { set(event), wait(event); }); });
     row("event_trip",
         [=, &event, &event_back] { return round_trip<Other>(event, event_back, set, wait); });
 
@@ -216,7 +224,9 @@ constexpr Row rows[] = {{"Lock, lock and unlock", "lock", duration, "<= 20 ns"},
                         {"RLock, lock and unlock", "rlock"},
                         {"Lock, made and dropped", "make"},
                         {"Semaphore, acquire and release", "semaphore"},
+                        {"the same by two at a time", "semaphore_contended"},
                         {"Semaphore, there and back", "semaphore_trip"},
+                        {"Event, set, wait and clear", "event"},
                         {"Event, there and back", "event_trip"},
                         {"Queue of 64 bytes, put and get", "queue"},
                         {"Queue, there and back", "queue_trip"},

@@ -20,6 +20,11 @@ def alone(calls, action):
     return (time.perf_counter() - begin) / calls
 
 
+def contended(kind, action, calls=20_000):
+    parts = [lambda: repeat(calls, action)] * 2
+    return together(kind, parts) / (2 * calls)
+
+
 def together(kind, parts):
     """Seconds until all have done their part: the first here, the others in workers of their own."""
     barrier = kind.Barrier(len(parts))
@@ -107,14 +112,15 @@ def measure(kind):
     lock, rlock, semaphore = kind.Lock(), kind.RLock(), kind.Semaphore(1)
     there, back = kind.Semaphore(0), kind.Semaphore(0)
     event, event_back = kind.Event(), kind.Event()
-    contend = lambda: repeat(20_000, lambda: lock_and_unlock(lock))
     show("lock", alone(50_000, lambda: lock_and_unlock(lock)))
-    show("contended", together(kind, [contend, contend]) / 40_000)
+    show("contended", contended(kind, lambda: lock_and_unlock(lock)))
     show("rlock", alone(50_000, lambda: lock_and_unlock(rlock)))
     show("make", alone(2_000, kind.Lock))
     show("semaphore", alone(50_000, lambda: lock_and_unlock(semaphore)))
+    show("semaphore_contended", contended(kind, lambda: lock_and_unlock(semaphore)))
     show("semaphore_trip",
          round_trip(kind, there.release, back.acquire, there.acquire, back.release))
+    show("event", alone(20_000, lambda: (event.set(), receive(event))))
     show("event_trip", round_trip(kind, event.set, lambda: receive(event_back),
                                   lambda: receive(event), event_back.set))
 

@@ -101,21 +101,25 @@ class PosixSemaphore {
     ::sem_t semaphore_;
 };
 
-/// A futex word, which always wakes.
+/// A futex word, and how many may sleep on it.
 class FutexEvent {
   public:
     void set() {
         word_ = 1;
-        detail::os::wake_all(word_, sharing);
+        if (sleepers_ != 0) detail::os::wake_all(word_, sharing);
     }
     void clear() { word_ = 0; }
     void wait() {
+        if (word_ != 0) return;
+        ++sleepers_;
         while (word_ == 0) (void)detail::os::sleep_on(word_, 0, std::nullopt, sharing);
+        --sleepers_;
     }
 
   private:
     static constexpr auto sharing = detail::os::Sharing::processes;
     std::atomic<std::uint32_t> word_{0};
+    std::atomic<std::uint32_t> sleepers_{0};
 };
 
 struct ThreadFloors {
