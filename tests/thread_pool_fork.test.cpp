@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
-// A copy of the process made by fork() while thread pools exist. (ThreadSanitizer does not allow
-// threads in such a copy.)
+// ctest: concurrency
+// A copy of the process made by fork() while thread pools exist.
 #include <muster/inline_executor.hpp>
 #include <muster/thread_pool_executor.hpp>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency skip=thread
+// ThreadSanitizer: it has a thread of its own where threads are counted.
 // CPython's test_concurrent_futures/test_thread_pool.py, and the cases of test_shutdown.py for
-// threads. The names in brackets are the cases' names there. (ThreadSanitizer does not allow
-// threads in a copy of a process that has several.)
+// threads. The names in brackets are the cases' names there.
 #include <doctest/doctest.h>
 #include <pthread.h>
 #include <sched.h>

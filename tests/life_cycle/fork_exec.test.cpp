@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread skip=address
+// ctest: concurrency
 // The application forks, and starts programs of its own, at any moment of a pool's life.
 #include <muster/process_pool_executor.hpp>
 #include <muster/thread_pool_executor.hpp>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: MIT
-// ctest: skip=thread skip=address
 // What needs room on a disk that has none.
 #include <muster/multiprocessing/lock.hpp>
 #include <muster/multiprocessing/shared_memory.hpp>

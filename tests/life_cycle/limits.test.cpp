@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ctest: start_methods skip=thread skip=address
+// Sanitizers: their own memory and descriptors are limited, too, and they end where these run out.
 // Where the system grants no more, a pool does with less or says what is missing. It never hangs,
 // leaves nothing behind, and the next one works as soon as there is room.
 #include <muster/thread_pool_executor.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ctest: start_methods skip=thread skip=address
+// Sanitizers: what they keep for each thread, and of what was freed, counts as growth.
 // Many pools one after the other, and pools of many workers: nothing grows, nothing stays.
 #include <muster/multiprocessing/event.hpp>
 #include <muster/multiprocessing/semaphore.hpp>

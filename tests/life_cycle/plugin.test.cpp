@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ctest: skip=thread skip=address
+// AddressSanitizer: it takes for leaked what an unloaded library leaves to the end of the process.
+// ThreadSanitizer: it has too few addresses for the memory that each load reserves.
 // Pools that are globals of a library end when that is unloaded, and begin again with it.
 #include <dlfcn.h>
 #include <doctest/doctest.h>

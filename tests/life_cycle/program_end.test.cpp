@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency start_methods skip=thread
+// ctest: concurrency start_methods
 // Ends of a program, and of a scope, while tasks run.
 #include <doctest/doctest.h>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ctest: start_methods skip=thread skip=address
+// Sanitizers: they need files and system calls that are missing here.
 // Pools in containers and sandboxes: without what a usual system has.
 #include <muster/thread_pool_executor.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: start_methods skip=thread
+// ctest: start_methods
 // A debugger, a batch system or a terminal stops processes, and lets them go on.
 #include <muster/thread_pool_executor.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: start_methods skip=thread skip=address
+// ctest: start_methods
 // Ctrl-C, Ctrl-Z and the end of a terminal, for a program whose pools are at work.
 #include <muster/thread_pool_executor.hpp>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// ctest: start_methods skip=thread
+// ctest: start_methods
 // Tasks that start many processes of their own by fork(). These are copies of a worker, with all its
-// descriptors and mappings; the pool must not take them for it. (ThreadSanitizer does not allow what
-// they do.) TEST_OVERLOAD_CHILDREN in the environment says how many a task starts.
+// descriptors and mappings; the pool must not take them for it. TEST_OVERLOAD_CHILDREN in the
+// environment says how many a task starts.
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: start_methods skip=thread
+// ctest: start_methods
 // Many threads that use one pool at the same time. TEST_OVERLOAD_CLIENTS in the environment says how
 // many.
 #include <doctest/doctest.h>

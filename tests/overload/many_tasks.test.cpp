@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ctest: start_methods skip=thread skip=address
+// Sanitizers: what they keep of what was freed counts as growth.
 // Many more tasks than a pool holds at a time: it makes their submitter wait, and grows no further.
 // TEST_OVERLOAD_TASKS=10000000 in the environment is the full measure.
 #include <doctest/doctest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency alone skip=thread
+// ctest: concurrency alone
 // A program of its own: it stands in for the C library's atexit.
 #include <muster/detail/os.hpp>
 #include <muster/thread_pool_executor.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 #include <muster/detail/os.hpp>
 
 #include <doctest/doctest.h>

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
-// A copy of the process made by fork() while process pools exist. (ThreadSanitizer does not allow
-// threads in such a copy.)
+// ctest: concurrency
+// A copy of the process made by fork() while process pools exist.
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>

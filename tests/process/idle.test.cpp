@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency start_methods skip=thread
-// A pool that has nothing to do sleeps, whatever it had to do before. (ThreadSanitizer has a thread
-// of its own that wakes all the time.)
+// ThreadSanitizer: it has a thread of its own, which wakes all the time.
+// A pool that has nothing to do sleeps, whatever it had to do before.
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>

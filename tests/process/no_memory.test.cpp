@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ctest: alone concurrency skip=thread skip=address
+// Sanitizers: their own memory is forbidden, too, and ends workers before the library can.
 // Workers that the system gives no memory, before main or from then on.
 #include <muster/multiprocessing/process.hpp>
 #include <muster/process_pool_executor.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 // How threads end: by exceptions, with the process, or not at all. The names in brackets are those
 // of the cases of CPython's test_threading.py.
 #include <doctest/doctest.h>

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 // A copy of the process made by fork() while threads run. The names in brackets are those of the
-// cases of CPython's test_threading.py and lock_tests.py. (ThreadSanitizer does not allow threads
-// in such a copy.)
+// cases of CPython's test_threading.py and lock_tests.py.
 #include <doctest/doctest.h>
 #include <unistd.h>
 
@@ -59,8 +58,8 @@ TEST_CASE("in a copy of the process its threads have ended [test_2_join_in_forke
 }
 
 TEST_CASE(
-    "in a copy of the process the thread that forked goes on [test_main_thread_after_fork_"
-    "from_nonmain_thread, test_reinit_tls_after_fork]") {
+    "in a copy of the process the thread that forked goes on [test_main_thread_after_fork, "
+    "test_main_thread_after_fork_from_nonmain_thread, test_reinit_tls_after_fork]") {
     int code = -1;
     std::optional<muster::threading::ThreadInfo> info;
     const Thread thread({.name = "forking"}, [&] {
