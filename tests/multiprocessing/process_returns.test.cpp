@@ -3,6 +3,7 @@
 // What a process has taken and leaves to others when it ends in order; and what is given back as it
 // has died.
 #include <muster/multiprocessing/barrier.hpp>
+#include <muster/multiprocessing/event.hpp>
 #include <muster/multiprocessing/process.hpp>
 #include <muster/multiprocessing/queue.hpp>
 #include <muster/multiprocessing/semaphore.hpp>
@@ -14,6 +15,7 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <optional>
 #include <stdexcept>
 #include <thread>
@@ -51,6 +53,12 @@ void acquire(const mp::Semaphore& permits) { permits.acquire(); }
 void acquire_and_stay(const mp::Semaphore& permits, const ProcessGate& gate) {
     permits.acquire();
     gate.arrive_and_stay();
+}
+
+void acquire_bounded_and_stay(const mp::BoundedSemaphore& permits, const mp::Semaphore& held) {
+    permits.acquire();
+    held.release();
+    (void)mp::Event().wait();
 }
 
 void get_and_stay(const mp::Queue<int>& queue, const ProcessGate& gate) {
@@ -124,6 +132,26 @@ TEST_CASE("a process that dies gives back no permit that another one has release
     muster::detail::sweep_dead_processes();
     CHECK(permits.try_acquire());
     CHECK(permits.try_acquire());
+    CHECK_FALSE(permits.try_acquire());
+}
+
+TEST_CASE(
+    "however many permits another process has released, those who die give back none of them") {
+    constexpr std::uint64_t many = 12;
+    const mp::BoundedSemaphore permits(many);
+    const mp::Semaphore held(0);
+    std::deque<Process> holders;
+    for (std::uint64_t number = 0; number < many; ++number)
+        holders
+            .emplace_back(mp::ProcessOptions{.daemon = true}, acquire_bounded_and_stay, permits,
+                          held)
+            .start();
+    for (std::uint64_t number = 0; number < many; ++number) REQUIRE(held.try_acquire_for(patience));
+    permits.release(many);
+    for (const Process& holder : holders) holder.kill();
+    for (const Process& holder : holders) holder.join();
+    muster::detail::sweep_dead_processes();
+    for (std::uint64_t i = 0; i < many; ++i) CHECK(permits.try_acquire());
     CHECK_FALSE(permits.try_acquire());
 }
 
@@ -251,6 +279,29 @@ TEST_CASE("who ends by an exception has died, although that lets go of the call'
         permit, queue, barrier});
     CHECK(permit.try_acquire());
     CHECK(queue.join_for(0s));
+    CHECK(barrier.broken());
+}
+
+namespace {
+
+/// Cannot be read.
+struct Unreadable {
+    template <typename Archive>
+    void serialize(Archive& /*ar*/) {
+        if constexpr (Archive::is_loading::value) throw std::runtime_error("no");
+    }
+};
+
+}  // namespace
+
+TEST_CASE("who has died before it had its arguments has died for those that it had") {
+    const mp::Barrier barrier(2);
+    const Process process{[](const mp::Barrier&, const Unreadable&) {}, barrier, Unreadable()};
+    try {
+        run(process);
+    } catch (const muster::WorkerCrashed&) {  // How soon it ends decides who is told.
+    }
+    muster::detail::sweep_dead_processes();
     CHECK(barrier.broken());
 }
 

@@ -28,6 +28,9 @@ namespace muster::multiprocessing {
 /// or throws; but for `AbandonedLock`, which says that it is not held. A copy is the same condition,
 /// in other processes too; who dies while waiting disturbs nobody.
 ///
+/// Who waits learns that the holder of the lock has died when it is notified, or its time is up: so
+/// who recovers the lock notifies all.
+///
 /// Thread safety: all members.
 class Condition {
   public:

@@ -52,13 +52,15 @@ namespace muster::multiprocessing {
 /// device as standard input; and of the parent's other descriptors, unless it is a copy, only
 /// standard output and error.
 ///
-/// When `fn` has returned or thrown, the process waits for each `threading::Thread` and `Timer` that
-/// was started in it since `fn` began and is not a daemon, wherever its handle is, and does not ask
-/// it to stop; of other threads it waits for none. Then it ends by `std::exit`, with code 0 when `fn`
+/// When `fn` has returned or thrown, the process asks each `threading::Thread` and `Timer` to stop
+/// that was started in it since `fn` began and is not a daemon, wherever its handle is, and waits for
+/// its end; of other threads it waits for none. Then it ends by `std::exit`, with code 0 when `fn`
 /// has returned; a copy made by `StartMethod::fork` writes what waits in buffers and ends by `_exit`.
 ///
-/// While one runs, its parent has a thread that waits for its end: it is reaped then, and others get
-/// what it held of semaphores, barriers and queues, although nobody joins it.
+/// While one runs, its parent has a thread that waits for its end: it is reaped then, although nobody
+/// joins it. If it has died, which is to end otherwise than by the return of `fn`, others get what it
+/// held of semaphores, barriers and queues. But what was taken through a handle that is destroyed
+/// before, by `fn` itself or by `std::exit`, stays taken, as it does when `fn` returns.
 ///
 /// In a copy of the parent, made by the application's own `fork`, calls other than `name`, `daemon`,
 /// `id` and `pid` throw `InvalidStateError`, and the destructor does nothing.

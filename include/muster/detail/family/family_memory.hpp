@@ -105,10 +105,16 @@ class FamilyMemory {
         return take_slot(generation);
     }
 
-    /// This process ends by an error: what it lets go of from now on is given back, as it is of the
-    /// dead.
-    void begin_death() noexcept { dying_.store(true, std::memory_order_relaxed); }
-    [[nodiscard]] bool dying() const noexcept { return dying_.load(std::memory_order_relaxed); }
+    /// Whether this process, a `Process`, ends by an error: what it lets go of then is given back, as
+    /// it is of the dead. In its page, because it is of all shared libraries, and of handles that were
+    /// made before this process was copied.
+    static void set_dying(bool dies) noexcept {
+        own_worker_page()->dying.store(dies ? os::fork_generation() : 0, std::memory_order_relaxed);
+    }
+    [[nodiscard]] static bool dying() {
+        const WorkerPage* const page = own_worker_page();
+        return page && page->dying.load(std::memory_order_relaxed) == os::fork_generation();
+    }
 
     /// This process ends in order. What it has of objects is let go of then, instead of given back.
     void end_in_order() {
@@ -172,7 +178,6 @@ class FamilyMemory {
     os::Mapping mapping_;
     std::atomic<std::uint64_t> slot_{0};
     std::atomic<std::uint64_t> slot_owner_{0};  // Which process, or copy of it, has that slot.
-    std::atomic<bool> dying_{false};
 };
 
 }  // namespace muster::detail

@@ -34,7 +34,7 @@ struct SharedLock {
         }
         if (got == os::Locked::after_death) {
             abandoned.store(1, std::memory_order_relaxed);
-            if (depth.load(std::memory_order_relaxed) == 0) holder.store(0);  // Is not known.
+            dead.store(depth.load(std::memory_order_relaxed) == 0 ? 0 : holder.load());
             depth.store(0, std::memory_order_relaxed);
         }
         if (abandoned.load() != 0 && wanted == Wanted::ordinary) {
@@ -77,13 +77,14 @@ struct SharedLock {
     std::atomic<std::uint32_t> depth{0};  ///< How often its holder has it; 0: nobody holds it.
     SharedWord mapping{0};                ///< Through which it was locked last.
     SharedWord holder{0};                 ///< The number of the process that locked it last.
+    SharedWord dead{0};                   ///< Of the one that died holding it; 0: not known.
 
   private:
     [[noreturn]] void throw_abandoned(const std::string& name) const {
-        const std::uint64_t dead = holder.load();
+        const std::uint64_t number = dead.load();
         throw AbandonedLock(
             "muster: the process " +
-            (dead == 0 ? std::string() : "(pid " + std::to_string(os::id_in(dead)) + ") ") +
+            (number == 0 ? std::string() : "(pid " + std::to_string(os::id_in(number)) + ") ") +
             "that held " + (name.empty() ? "this lock" : "the lock '" + name + "'") +
             " has died, and what the lock guards may be half changed: call "
             "recover(), mend it, and unlock()");

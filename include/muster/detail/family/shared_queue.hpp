@@ -120,7 +120,6 @@ struct SharedQueue {
             last = unfinished == 1;
             change.set(dones, dones.load() + 1);
             claims.give_back(change, memory, reference, 1, in_work(gets.load(), dones.load() + 1));
-            change.commit();
         }
         if (last) all_done.notify_all();
     }

@@ -49,9 +49,8 @@ struct SharedSemaphore {
                     "muster: release(" + std::to_string(count) + ") of a semaphore that has " +
                     std::to_string(value.load()) + " permits of at most " +
                     std::to_string(initial.load()) + ": release only what was acquired");
-            claims.give_back(change, memory, reference, count, taken(next));
             change.set(value, next);
-            change.commit();
+            claims.give_back(change, memory, reference, count, taken(next));
         }
         gate.notify(count);
     }
@@ -67,7 +66,8 @@ struct SharedSemaphore {
     void bury(Block& reference) {
         {
             GuardedChange change(guard);
-            change.set(value, value.load() + claims.forget(change, reference));
+            const std::uint64_t held = claims.forget(change, reference);
+            change.set(value, value.load() + std::min(held, taken(value.load())));
             change.commit();
         }
         gate.notify_all();

@@ -186,7 +186,9 @@ inline void sweep_process(FamilyMemory& memory, std::uint64_t slot) {
         for_each_block(memory, [&](Block& block) {
             if (block.owner.load() != slot) return;
             more = true;
-            {  // If this process dies after that, who sweeps what it leaves goes on from here.
+            // If this process dies after that, who sweeps what it leaves goes on from here. But a
+            // reference stays the dead one's to the end: this process has no part in the object.
+            if (block.block_kind() != BlockKind::reference) {
                 GuardedChange change(memory.header().guard);
                 change.set(block.owner, own);
                 change.commit();

@@ -21,8 +21,9 @@ inline bool await_end(std::uint64_t number, const Deadline& deadline) {
     while (process_lives(number)) {
         if (expired(deadline)) return false;
         Watch watch;
-        watch.add(end.get());
+        const std::size_t ended = watch.add(end.get());
         watch.wait(end.get() == -1 ? earlier(deadline, deadline_after(soon)) : deadline);
+        if (watch.ready(ended)) return true;
     }
     return true;
 }

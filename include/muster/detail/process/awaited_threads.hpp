@@ -3,36 +3,65 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <muster/detail/os.hpp>
+#include <muster/detail/per_process.hpp>
 #include <muster/detail/process/protocol.hpp>
 #include <muster/detail/process/worker_link.hpp>
+#include <muster/detail/spin.hpp>
+#include <muster/stop_token.hpp>
 
-/// The threads that a `Process` waits for before it ends. They are counted in its page, for that is
-/// the same in all shared libraries of the process.
+/// The threads that a `Process` asks to stop and waits for before it ends, as if their handles went.
+/// They are counted in its page, for that is the same in all shared libraries of the process. (Those
+/// of libraries that have a muster of their own are not asked.)
 namespace muster::detail {
 
-/// Threads that the calling process starts are counted from now on.
+struct AwaitedThreads {
+    SpinLock lock;
+    std::vector<const StopSource*> running;
+    bool asked = false;  ///< To stop: those that are started from then on are, too.
+};
+
+/// Threads that the calling process starts are counted from now on. **Throws**: `std::bad_alloc`.
 inline void count_threads(WorkerPage& page) {
+    (void)per_process<AwaitedThreads>();  // It is there when the memory may be gone.
     page.caller.store(os::fork_generation(), std::memory_order_relaxed);
 }
 
-/// **Blocks** until those that were counted have ended.
-inline void await_threads(const WorkerPage& page) noexcept {
+/// Asks those that were counted to stop. **Blocks** until they have ended.
+inline void await_threads(const WorkerPage& page) {
+    auto& threads = per_process<AwaitedThreads>();
+    {
+        const std::lock_guard held(threads.lock);
+        threads.asked = true;
+        for (const StopSource* const each : threads.running) (void)each->request_stop();
+    }
     // acquire: pairs with AwaitedThread::end().
     while (const std::uint32_t left = page.awaited_threads.load(std::memory_order_acquire))
         (void)os::sleep_on(page.awaited_threads, left, std::nullopt, os::Sharing::processes);
 }
 
-/// The part of one thread in that count.
+/// The part of one thread in that.
 class AwaitedThread {
   public:
-    /// Before it is started. Does nothing in a process that counts none.
+    explicit AwaitedThread(const StopSource& stop) : stop_{stop} {}
+    AwaitedThread(const AwaitedThread&) = delete;
+    AwaitedThread& operator=(const AwaitedThread&) = delete;
+    ~AwaitedThread() = default;
+
+    /// Before it is started. Does nothing in a process that counts none. **Throws**:
+    /// `std::bad_alloc`.
     void begin() {
         WorkerPage* const page = own_worker_page();
         if (!page || !counts(*page)) return;
+        auto& threads = per_process<AwaitedThreads>();
+        const std::lock_guard held(threads.lock);
+        threads.running.push_back(&stop_);
+        if (threads.asked) (void)stop_.request_stop();
         page->awaited_threads.fetch_add(1, std::memory_order_relaxed);
         page_ = page;
     }
@@ -40,6 +69,11 @@ class AwaitedThread {
     void end() noexcept {
         WorkerPage* const page = std::exchange(page_, nullptr);
         if (!page || !counts(*page)) return;
+        {
+            auto& threads = per_process<AwaitedThreads>();
+            const std::lock_guard held(threads.lock);
+            std::erase(threads.running, &stop_);
+        }
         if (page->awaited_threads.fetch_sub(1, std::memory_order_release) == 1)
             os::wake_all(page->awaited_threads, os::Sharing::processes);
     }
@@ -50,6 +84,7 @@ class AwaitedThread {
         return page.caller.load(std::memory_order_relaxed) == os::fork_generation();
     }
 
+    const StopSource& stop_;
     WorkerPage* page_ = nullptr;
 };
 

@@ -61,17 +61,18 @@ class ChildMain {
         const auto* const bytes = reinterpret_cast<const std::byte*>(&record + 1);
         Decoder arguments(std::span(bytes, record.size));
         NoResult none;
-        // After the packet the parent lets go of the record.
+        FamilyMemory::set_dying(true);  // Until it has its arguments, and when it has thrown.
         RemoteCall remote{arguments,
                           modules_,
                           &stop_,
                           none,
                           link_.page->stage,
-                          [] { send_to_parent(Packet::Kind::ready); },
-                          []() noexcept {
-                              if (const auto memory = FamilyMemory::existing())
-                                  memory->begin_death();
-                          }};
+                          [] {
+                              FamilyMemory::set_dying(false);
+                              // After the packet the parent lets go of the record.
+                              send_to_parent(Packet::Kind::ready);
+                          },
+                          []() noexcept { FamilyMemory::set_dying(true); }};
         reinterpret_cast<Thunk>(const_cast<void*>(modules_.decode(record.function)))(remote);
     }
 

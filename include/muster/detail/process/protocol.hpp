@@ -136,6 +136,8 @@ struct WorkerPage {
 
     /// The `fork_generation` of a Process that has begun its call.
     std::atomic<std::uint64_t> caller{0};
+    /// The same of one that ends by an error.
+    std::atomic<std::uint64_t> dying{0};
     /// How many threads it has started since then and waits for; it sleeps on that.
     std::atomic<std::uint32_t> awaited_threads{0};
 };

@@ -319,6 +319,7 @@ template <typename Serve>
         }
         if (link.page->role == WorkerRole::fork_server) {
             send_to_parent(Packet::Kind::ready);
+            end_in_order();  // It has nothing to do itself.
             serve_forks(link.fd(Inherited::lifeline));
         }
         serve_tasks();

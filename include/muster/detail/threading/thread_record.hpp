@@ -117,8 +117,8 @@ class ThreadRecord {
             throw InvalidStateError("muster: start() of thread '" + self->name_ +
                                     "', which was started before; a thread runs once");
         const std::lock_guard held(self->thread_lock_);
-        if (!self->daemon_) self->awaited_.begin();
         try {
+            if (!self->daemon_) self->awaited_.begin();
             self->thread_ = start_thread(&ThreadRecord::serve, self);
         } catch (...) {
             self->awaited_.end();
@@ -244,7 +244,7 @@ class ThreadRecord {
     std::atomic<std::uint32_t> phase_{fresh};
     std::atomic<long long> id_{0};
     std::atomic<std::uint64_t> generation_{0};
-    AwaitedThread awaited_;
+    AwaitedThread awaited_{stop_};
     std::mutex thread_lock_;
     std::thread thread_;
 };
