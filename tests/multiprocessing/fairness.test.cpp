@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 // Many more processes than cores want the same thing again and again, and all get it.
 #include <muster/multiprocessing.hpp>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread
+// ctest: concurrency
 // What the holder of a lock leaves to others when it is killed, and who waits for a condition with it.
 #include <muster/multiprocessing.hpp>
 

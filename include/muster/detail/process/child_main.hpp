@@ -31,6 +31,7 @@ class ChildMain {
 
     /// Makes the call, and waits for the threads that it has started. The exit code for its outcome.
     int run() noexcept {
+        await_begin();
         const int code = make_call();
         await_threads(*link_.page);
         return code;
@@ -42,6 +43,16 @@ class ChildMain {
       private:
         void grow(std::size_t /*at_least*/) override { throw std::bad_alloc(); }
     };
+
+    /// Until the parent knows this process. If it does not, this one ends.
+    void await_begin() noexcept {
+        Packet packet;
+        try {
+            if (receive_packet(link_.fd(Inherited::lifeline), packet)) return;
+        } catch (...) {  // The lifeline is broken: the same as cut.
+        }
+        os::end_process(EXIT_FAILURE);
+    }
 
     int make_call() noexcept {
         try {

@@ -76,20 +76,12 @@ class Children {
         // One at a time: a copy that another thread makes meanwhile would hold the lifeline, too.
         const std::lock_guard held(lock_);
         Launcher& launcher = launcher_for(method, timeout);
-        auto [ours, theirs] = os::socket_pair();
-        Launched launched;
-        launched.lifeline = os::PrivateFd(std::move(ours));
-        const int pool = memory_.fd().get();  // Also in the places of what such a process has not.
-        const WorkerFds fds{theirs.get(), memory.get(), pool, pool, pool, launcher.family().fd()};
-        starter_.run([&] {
-            try {
-                launched.process = launcher.start(page, fds);
-            } catch (const std::system_error&) {
-                if (method != StartMethod::forkserver || launcher.fd() != -1) throw;
-                launched.process = launcher.start(page, fds);  // It has ended just now.
-            }
-        });
-        return launched;
+        try {
+            return launch_by(launcher, page, memory);
+        } catch (const std::system_error&) {
+            if (method != StartMethod::forkserver || launcher.fd() != -1) throw;
+            return launch_by(launcher, page, memory);  // The server has ended just now.
+        }
     }
 
     /// How a process ended, which is reaped; empty while that is not known.
@@ -116,6 +108,19 @@ class Children {
     }
 
   private:
+    /// A fork server may end after it has made a copy and before it has said so. The copy is not told
+    /// to begin: for another one is made in its place, and a call is made once.
+    Launched launch_by(Launcher& launcher, WorkerPage& page, const os::Fd& memory) {
+        auto [ours, theirs] = os::socket_pair();
+        Launched launched;
+        launched.lifeline = os::PrivateFd(std::move(ours));
+        const int pool = memory_.fd().get();  // Also in the places of what such a process has not.
+        const WorkerFds fds{theirs.get(), memory.get(), pool, pool, pool, launcher.family().fd()};
+        starter_.run([&] { launched.process = launcher.start(page, fds); });
+        (void)send_begin(launched.lifeline.get());  // If it has died, that is seen later.
+        return launched;
+    }
+
     Launcher& launcher_for(StartMethod method, const StartTimeout& timeout) {
         switch (method) {
             case StartMethod::spawn:

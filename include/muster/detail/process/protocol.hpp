@@ -187,6 +187,7 @@ struct Packet {
         other_build,         ///< worker: its program is not the parent's
         initializer_failed,  ///< worker: text says what it threw
         cannot_serve,        ///< worker: text says what it cannot have
+        begin,               ///< parent: the Process that it is may make its call
         stop                 ///< parent: ask the task `id` to stop
     };
     Kind kind = Kind::ready;

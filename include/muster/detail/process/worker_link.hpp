@@ -212,16 +212,26 @@ inline std::optional<Packet> receive_from_worker(int lifeline) noexcept {
     return std::nullopt;
 }
 
-/// Asks the worker at the other end to stop a task. False if it cannot be told.
-inline bool send_stop(int lifeline, std::uint64_t task) noexcept {
+/// Sends a packet without words. False if it cannot be sent.
+inline bool send_to_worker(int lifeline, Packet::Kind kind, std::uint64_t id) noexcept {
     Packet packet;
-    packet.kind = Packet::Kind::stop;
-    packet.id = task;
+    packet.kind = kind;
+    packet.id = id;
     try {
         return os::try_send_packet(lifeline, packet.content()) == os::SendResult::sent;
     } catch (...) {
         return false;
     }
+}
+
+/// Asks the worker at the other end to stop a task. False if it cannot be told.
+inline bool send_stop(int lifeline, std::uint64_t task) noexcept {
+    return send_to_worker(lifeline, Packet::Kind::stop, task);
+}
+
+/// Has a `Process` make its call. False if it has died.
+inline bool send_begin(int lifeline) noexcept {
+    return send_to_worker(lifeline, Packet::Kind::begin, 0);
 }
 
 }  // namespace muster::detail
