@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread start_methods
+// ctest: concurrency start_methods
 // What CPython's _test_multiprocessing.py asks of connections and listeners, beyond
 // tests/multiprocessing. The names in brackets are the cases' names there.
 #include <muster/multiprocessing.hpp>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency skip=thread start_methods
+// ctest: concurrency start_methods
 // What CPython's _test_multiprocessing.py asks of its Pool, and of the programs that processes run,
 // beyond the cases of its executors. The names in brackets are the cases' names there.
 #include <muster/multiprocessing.hpp>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency skip=thread
+// ThreadSanitizer: it finds nothing, but takes many minutes.
 // Processes are killed at random moments while they use what processes share. TEST_KILLS=100000 in
 // the environment makes it long.
 #include <muster/multiprocessing.hpp>
