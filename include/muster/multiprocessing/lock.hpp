@@ -57,10 +57,7 @@ class SharedLockHandle {
     ///
     /// **Throws**: `InvalidStateError` when the calling thread does not hold it.
     void unlock() const {
-        SharedLock& state = held_state("unlock()");
-        const std::uint32_t depth = state.depth.load(std::memory_order_relaxed);
-        if (depth == 1) return state.unlock();
-        state.depth.store(depth - 1, std::memory_order_relaxed);
+        if (!handle_->unlock()) throw_not_held("unlock()", handle_.name());
     }
 
     /// Waits until the lock is free, or its holder dead, and holds it: now is the time to mend what it

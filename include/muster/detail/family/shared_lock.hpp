@@ -33,8 +33,12 @@ struct SharedLock {
             return got;
         }
         if (got == os::Locked::after_death) {
+            if (locked())
+                dead.store(holder.load());
+            else if (abandoned.load() == 0)
+                dead.store(0);  // It died before it said who it is.
+            // Else it was being told of one who had died before.
             abandoned.store(1, std::memory_order_relaxed);
-            dead.store(depth.load(std::memory_order_relaxed) == 0 ? 0 : holder.load());
             depth.store(0, std::memory_order_relaxed);
         }
         if (abandoned.load() != 0 && wanted == Wanted::ordinary) {
@@ -54,13 +58,20 @@ struct SharedLock {
         return depth.load(std::memory_order_acquire) != 0;
     }
 
-    /// Requires: held_by_caller().
-    void unlock() noexcept {
-        // Whoever gets it while it is abandoned has recovered it.
-        if (abandoned.load(std::memory_order_relaxed) != 0)
-            abandoned.store(0, std::memory_order_relaxed);
-        depth.store(0, std::memory_order_release);
-        (void)mutex.unlock();
+    /// Lets go of it once. False if the calling thread does not hold it.
+    bool unlock() noexcept {
+        return mutex.unlock_if([this] {
+            const std::uint32_t holds = depth.load(std::memory_order_relaxed);
+            if (holds > 1) {
+                depth.store(holds - 1, std::memory_order_relaxed);
+                return false;
+            }
+            // Whoever gets it while it is abandoned has recovered it.
+            if (abandoned.load(std::memory_order_relaxed) != 0)
+                abandoned.store(0, std::memory_order_relaxed);
+            depth.store(0, std::memory_order_release);
+            return true;
+        });
     }
 
     /// With a name: whether its holder died, and the next one is still to be told.

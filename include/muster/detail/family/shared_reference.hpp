@@ -148,7 +148,8 @@ class SharedHandle {
     template <typename... Args>
     explicit SharedHandle(std::in_place_t, std::size_t extra, Args&&... args)
         : reference_{SharedReference::make<State>(kind, sizeof(State) + extra,
-                                                  std::forward<Args>(args)...)} {}
+                                                  std::forward<Args>(args)...)},
+          state_{&reference_->template object<State>()} {}
     SharedHandle() noexcept = default;  // Of no object; only to be read into.
     // To move it is to copy it, so that none becomes empty.
     SharedHandle(const SharedHandle&) noexcept = default;
@@ -158,7 +159,7 @@ class SharedHandle {
     [[nodiscard]] State& operator*() const { return *operator->(); }
     [[nodiscard]] State* operator->() const {
         (void)own();
-        return &reference_->template object<State>();
+        return state_;
     }
     [[nodiscard]] Block& own() const {
         if (!reference_) [[unlikely]]
@@ -178,6 +179,7 @@ class SharedHandle {
     template <typename Archive>
     void load(Archive& ar) {
         reference_ = load_reference(ar, kind);
+        state_ = &reference_->template object<State>();
     }
 
   private:
@@ -186,6 +188,7 @@ class SharedHandle {
     }
 
     std::shared_ptr<SharedReference> reference_;
+    State* state_ = nullptr;  // Here: a lock waits for each pointer that leads to it.
 };
 
 }  // namespace muster::detail

@@ -59,8 +59,15 @@ class RobustMutex {
 
     /// False if the calling thread does not hold it.
     bool unlock() noexcept {
+        return unlock_if([] { return true; });
+    }
+    /// Asks `last()` whether to unlock it, while the calling thread still holds it. False if it does
+    /// not: then nothing is asked.
+    template <typename Last>
+    bool unlock_if(Last last) noexcept {
         RobustList& own = RobustList::own();
         if (!held_by(own)) return false;
+        if (!last()) return true;
         own.announce(links_);
         own.remove(links_);
         // release: pairs with who takes it next.
