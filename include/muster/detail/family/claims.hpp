@@ -21,6 +21,7 @@ class Claims {
         if (total_.load() >= taken) return;
         change.set(total_, total_.load() + 1);
         change.set(reference.claim, reference.claim.load() + 1);
+        latest_.store(distance_to(reference), std::memory_order_relaxed);
     }
 
     /// Commits the change by which so many are given back. Whose were they? First the caller's, then
@@ -30,14 +31,16 @@ class Claims {
                    std::uint64_t count, std::uint64_t taken) {
         give_up(change, reference, count);
         change.commit();
-        if (total_.load() <= taken) return;
-        for_each_block(memory, [&](Block& block) {
+        const auto take_from = [&](Block& block) {
             if (total_.load() <= taken || block.block_kind() != BlockKind::reference ||
                 block.owner.load() == 0 || block.target.load() != reference.target.load())
                 return;
             give_up(change, block, total_.load() - taken);
             change.commit();
-        });
+            latest_.store(distance_to(block), std::memory_order_relaxed);
+        };
+        if (total_.load() > taken) take_from(latest());
+        if (total_.load() > taken) for_each_block(memory, take_from);
     }
 
     /// The reference claims nothing more. How much it did.
@@ -56,7 +59,19 @@ class Claims {
         change.set(total_, total_.load() - count);
     }
 
+    // Where a block is, there always is one: so the place of one can be remembered. `add` notes one
+    // before the first claim counts.
+    [[nodiscard]] std::uint64_t distance_to(const Block& block) const noexcept {
+        return reinterpret_cast<std::uintptr_t>(&block) - reinterpret_cast<std::uintptr_t>(this);
+    }
+    [[nodiscard]] Block& latest() const noexcept {
+        return *reinterpret_cast<Block*>(reinterpret_cast<std::uintptr_t>(this) + latest_.load());
+    }
+
     SharedWord total_{0};
+    /// How far from here the reference is that claimed last, or gave up for others last: where some
+    /// processes take and others give back, it saves looking at all blocks. Only a hint, of no change.
+    SharedWord latest_{0};
 };
 
 }  // namespace muster::detail
