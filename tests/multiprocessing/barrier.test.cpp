@@ -15,6 +15,7 @@
 #include <string>
 #include <type_traits>
 
+#include "support/asleep.hpp"
 #include "support/family.hpp"
 #include "support/process_pool.hpp"
 
@@ -26,7 +27,9 @@ namespace mp = muster::multiprocessing;
 using muster::BrokenBarrierError;
 using muster::test::Copy;
 using muster::test::family_bytes;
+using muster::test::patience;
 using muster::test::ProcessPool;
+using muster::test::soon;
 using namespace std::chrono_literals;
 
 struct Count {
@@ -158,6 +161,19 @@ TEST_CASE("a broken barrier names the process whose death broke it") {
     CHECK(says(told([&] { return barrier.wait(); }), "has died (pid " + pid + ")"));
     barrier.abort();  // What broke it first counts.
     CHECK(says(told([&] { return barrier.wait(); }), "has died (pid " + pid + ")"));
+}
+
+TEST_CASE("a reset does not hide from those who wait why the barrier was broken") {
+    const mp::Barrier barrier(2);
+    const mp::Queue<std::string> heard;
+    Copy copy([&] { heard.put(told([&] { return barrier.wait(); })); });
+    REQUIRE(soon([&] { return barrier.n_waiting() == 1; }));
+    REQUIRE(::kill(copy.pid(), SIGSTOP) == 0);  // So that it cannot leave in between.
+    barrier.abort();
+    barrier.reset();
+    REQUIRE(::kill(copy.pid(), SIGCONT) == 0);
+    CHECK(says(heard.get_for(patience).value_or(""), "abort() was called"));
+    CHECK(copy.join() == 0);
 }
 
 }  // namespace multiprocessing_barrier_test

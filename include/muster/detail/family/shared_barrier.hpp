@@ -2,13 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 
+#include <muster/detail/broken_barrier.hpp>
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
 #include <muster/detail/family/shared_gate.hpp>
 #include <muster/detail/os.hpp>
-#include <muster/errors.hpp>
 
 namespace muster::detail {
 
@@ -25,7 +24,7 @@ namespace muster::detail {
 struct SharedBarrier {
     static constexpr BlockKind kind = BlockKind::barrier;
     enum class Phase : std::uint64_t { filling, draining, resetting, broken };
-    enum class Cause : std::uint64_t { none, abort, reset, timeout, action, death };
+    using Cause = RoundEnd;
 
     explicit SharedBarrier(std::uint64_t wanted) : parties{wanted} {}
 
@@ -75,8 +74,8 @@ struct SharedBarrier {
     void reset() {
         {
             GuardedChange change(guard);
+            note(change, Cause::reset);
             change.set(missing, 0);
-            change.set(cause_word, static_cast<std::uint64_t>(Cause::reset));
             // Those who are draining have passed: it is as new when they have left.
             if (phase() != Phase::draining)
                 set_phase(change, inside.load() == 0 ? Phase::filling : Phase::resetting);
@@ -158,26 +157,9 @@ struct SharedBarrier {
             change.set(cause_word, static_cast<std::uint64_t>(cause) | dead << cause_bits);
     }
 
-    [[noreturn]] static void throw_broken(std::uint64_t by) {
-        throw BrokenBarrierError("muster: the barrier is broken: " + describe(by) +
-                                 "; reset() makes it as new");
-    }
-    static std::string describe(std::uint64_t by) {
-        switch (static_cast<Cause>(by & ((1U << cause_bits) - 1))) {
-            case Cause::none:
-            case Cause::abort:
-                break;
-            case Cause::reset:
-                return "it was reset while others waited";
-            case Cause::timeout:
-                return "one who waited has run out of time";
-            case Cause::action:
-                return "its action threw";
-            case Cause::death:
-                return "a process that had it has died (pid " + std::to_string(by >> cause_bits) +
-                       ")";
-        }
-        return "abort() was called";
+    [[noreturn]] static void throw_broken(std::uint64_t cause) {
+        throw_broken_barrier(static_cast<Cause>(cause & ((1U << cause_bits) - 1)),
+                             cause >> cause_bits);
     }
 
     bool enter(Block& reference, std::uint64_t& index) {

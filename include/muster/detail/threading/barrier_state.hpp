@@ -6,13 +6,12 @@
 #include <functional>
 #include <mutex>
 #include <optional>
-#include <string>
 #include <utility>
 
+#include <muster/detail/broken_barrier.hpp>
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/os.hpp>
 #include <muster/detail/threading/waiters.hpp>
-#include <muster/errors.hpp>
 
 namespace muster::detail {
 
@@ -33,33 +32,33 @@ class BarrierState {
             if (door_.wait(held, deadline) == 0) return give_up(chosen);
             held.lock();
         }
-        if (broken_by_) throw_broken(*broken_by_);
+        if (broken_by_) throw_broken_barrier(*broken_by_);
         const std::size_t place = inside_.size();
         if (place + 1 == parties_) {
             if (action_) act(held, chosen);
-            inside_.choose(chosen, Waiters::all, passes);
+            inside_.choose(chosen, Waiters::all, static_cast<std::uint32_t>(RoundEnd::passed));
             return place;
         }
-        switch (const std::uint32_t told = inside_.wait(held, deadline)) {
-            case 0:
+        switch (const auto told = static_cast<RoundEnd>(inside_.wait(held, deadline))) {
+            case RoundEnd::none:
                 return give_up(chosen);
-            case passes:
+            case RoundEnd::passed:
                 return place;
             default:
-                throw_broken(static_cast<Cause>(told));
+                throw_broken_barrier(told);
         }
     }
 
     void abort() {
         Chosen chosen;
         const std::lock_guard held(mutex_);
-        break_round(chosen, Cause::abort);
+        break_round(chosen, RoundEnd::abort);
     }
 
     void reset() {
         Chosen chosen;
         const std::lock_guard held(mutex_);
-        break_round(chosen, Cause::reset);
+        break_round(chosen, RoundEnd::reset);
     }
 
     [[nodiscard]] std::size_t parties() const noexcept { return parties_; }
@@ -73,44 +72,22 @@ class BarrierState {
     }
 
   private:
-    // What they are told who wait.
-    static constexpr std::uint32_t passes = 1;
-    enum class Cause : std::uint32_t { abort = passes + 1, reset, timeout, action };
-
-    [[noreturn]] static void throw_broken(Cause cause) {
-        throw BrokenBarrierError(std::string("muster: the barrier is broken: ") + describe(cause) +
-                                 "; reset() makes it as new");
-    }
-    static const char* describe(Cause cause) noexcept {
-        switch (cause) {
-            case Cause::abort:
-                break;
-            case Cause::reset:
-                return "it was reset while others waited";
-            case Cause::timeout:
-                return "one who waited has run out of time";
-            case Cause::action:
-                return "its action threw";
-        }
-        return "abort() was called";
-    }
-
     // These require that the mutex is held.
 
     /// Whether the action runs. In a copy of the process nobody runs it who began before.
     [[nodiscard]] bool acting() const { return acting_ == os::fork_generation(); }
 
     std::nullopt_t give_up(Chosen& chosen) {
-        break_round(chosen, Cause::timeout);
+        break_round(chosen, RoundEnd::timeout);
         return std::nullopt;
     }
 
     /// Only a reset leaves it whole.
-    void break_round(Chosen& chosen, Cause cause) {
+    void break_round(Chosen& chosen, RoundEnd cause) {
         inside_.choose(chosen, Waiters::all, static_cast<std::uint32_t>(cause));
         door_.choose(chosen, Waiters::all);  // They look again.
         last_cause_ = cause;
-        if (cause == Cause::reset)
+        if (cause == RoundEnd::reset)
             broken_by_.reset();
         else if (!broken_by_)
             broken_by_ = cause;
@@ -127,12 +104,12 @@ class BarrierState {
         } catch (...) {
             held.lock();
             end_action(chosen);
-            if (breaks_ == breaks_before) break_round(chosen, Cause::action);
+            if (breaks_ == breaks_before) break_round(chosen, RoundEnd::action);
             throw;
         }
         held.lock();
         end_action(chosen);
-        if (breaks_ != breaks_before) throw_broken(last_cause_);
+        if (breaks_ != breaks_before) throw_broken_barrier(last_cause_);
     }
     void end_action(Chosen& chosen) {
         acting_ = 0;
@@ -145,8 +122,8 @@ class BarrierState {
     Waiters inside_;
     Waiters door_;
     std::uint64_t acting_ = 0;  // The fork_generation() of the process in which the action runs.
-    std::optional<Cause> broken_by_;
-    Cause last_cause_ = Cause::reset;  // Of those that ended a round.
+    std::optional<RoundEnd> broken_by_;
+    RoundEnd last_cause_ = RoundEnd::reset;  // Of those that ended a round.
     std::uint64_t breaks_ = 0;
 };
 
