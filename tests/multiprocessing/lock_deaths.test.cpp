@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency
-// What the holder of a lock leaves to others when it is killed, and who waits for a condition with it.
+// What the holder of a lock leaves to others when it is killed, and who waits for a condition with
+// it.
 #include <muster/multiprocessing.hpp>
 
 #include <doctest/doctest.h>

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -96,6 +97,25 @@ Copy make_sweeper(std::uint64_t slot) {
     });
     REQUIRE(stops(sweeper));
     return sweeper;
+}
+
+/// Where a copy that has one has its slot.
+std::uint64_t slot_of(const Copy& copy) {
+    std::uint64_t slot = 1;
+    for (const auto& processes = family().header().processes;
+         os::id_in(processes[slot].load()) != copy.pid(); ++slot)
+        REQUIRE(slot + 1 < most_processes);
+    return slot;
+}
+
+/// The only block of the process in `slot`.
+Block& only_block_of(std::uint64_t slot) {
+    std::vector<Block*> blocks;
+    for_each_block(family(), [&](Block& block) {
+        if (block.owner.load() == slot) blocks.push_back(&block);
+    });
+    REQUIRE(blocks.size() == 1);
+    return *blocks.front();
 }
 
 Reference make_condition() {
@@ -217,6 +237,51 @@ TEST_CASE("a dead waiter's notification goes to another one also if who hands it
         REQUIRE(sweeper.kill() == -SIGKILL);
 
         CHECK(second.join() == 0);
+    }
+    CHECK(family_bytes() == before);
+}
+
+TEST_CASE(
+    "a barrier breaks when who had it has died, and not when it has ended in order, wherever the "
+    "sweep is broken off") {
+    (void)family();
+    const std::uint64_t before = family_bytes();
+    {
+        const Reference barrier =
+            SharedReference::make<SharedBarrier>(BlockKind::barrier, sizeof(SharedBarrier), 2U);
+        auto& state = barrier->object<SharedBarrier>();
+        for (const bool in_order : {true, false}) {
+            CAPTURE(in_order);
+            bool over = false;
+            for (int changes = 0; !over; ++changes) {
+                CAPTURE(changes);
+                const Copy user([&] {
+                    (void)barrier->own();
+                    if (in_order) family().end_in_order();
+                    (void)::raise(SIGSTOP);
+                });
+                REQUIRE(stops(user));
+                const std::uint64_t slot = slot_of(user);
+                Block& reference = only_block_of(slot);
+                REQUIRE(kill_unseen(user));
+
+                Copy sweeper = make_sweeper(slot);
+                const ArenaHeader& header = family().header();
+                const auto progress = [&] {
+                    return std::array{state.missing.load(), reference.target.load(),
+                                      reference.owner.load(), header.in_order[slot].load(),
+                                      header.processes[slot].load()};
+                };
+                for (int i = 0; i < changes; ++i)
+                    for (const auto known = progress(); progress() == known;)
+                        REQUIRE(step(sweeper));
+                over = header.processes[slot].load() == 0;
+                REQUIRE(sweeper.kill() == -SIGKILL);
+
+                REQUIRE(state.broken() == !in_order);
+                state.reset();
+            }
+        }
     }
     CHECK(family_bytes() == before);
 }
