@@ -74,6 +74,35 @@ struct Constant {
     bool operator==(const Constant&) const = default;
 };
 
+/// Without a default, but for who reads it.
+class Numbered {
+  public:
+    explicit Numbered(int number) : number_{number} {}
+    bool operator==(const Numbered&) const = default;
+
+  private:
+    friend class muster::Access;
+    Numbered() = default;
+    template <class Archive>
+    void serialize(Archive& ar) {
+        ar(number_);
+    }
+
+    int number_ = 0;
+};
+struct Defaulted {
+    std::string name;
+    Numbered first{7};
+    double weight = 0.5;
+    Numbered last{8};
+    std::vector<std::string> tags;
+    bool operator==(const Defaulted&) const = default;
+};
+struct OnlyDefaulted {
+    Numbered number{9};
+    bool operator==(const OnlyDefaulted&) const = default;
+};
+
 struct MoveOnly {
     int id;
     std::unique_ptr<std::string> text;
@@ -288,6 +317,14 @@ TEST_CASE("aggregates may hold what can only be moved") {
     CHECK(*back.text == "x");
     CHECK(*back.numbers.at(0) == 5);
     CHECK(back.numbers.at(1) == nullptr);
+}
+
+TEST_CASE("fields may have a default though their type has none") {
+    const Defaulted value{
+        .name = "x", .first = Numbered(1), .weight = 2, .last = Numbered(2), .tags = {"y"}};
+    CHECK(survives(value));
+    CHECK(survives(std::vector<Defaulted>(3)));
+    CHECK(survives(OnlyDefaulted{Numbered(3)}));
 }
 
 TEST_CASE("types may contain themselves, directly or through others") {

@@ -208,23 +208,6 @@ constexpr std::size_t count_braces() {
     }
 }
 
-/// Counts the fields of an aggregate for which `T{}` is valid.
-template <typename T>
-constexpr FieldCount count_defaulted_fields() {
-    if constexpr (takes_braces<T, 0, AnyBaseOf<T>>() && !takes_braces<T, 0, NoField>()) {
-        return {0, FieldProblem::base_class, true};
-    } else if constexpr (takes_braces<T, max_fields + 1>()) {
-        return {0, FieldProblem::too_many, true};
-    } else {
-        constexpr std::size_t count = count_braces<T>();
-        if constexpr (any_is_union<T>(std::make_index_sequence<count>{})) {
-            return {0, FieldProblem::union_member, true};
-        } else {
-            return {count, FieldProblem::none, true};
-        }
-    }
-}
-
 /// The most values that `T` takes, or 0. There is a least number too, that of its last field without
 /// a default.
 template <typename T, std::size_t Count = 1, bool Begun = false>
@@ -281,6 +264,26 @@ constexpr FieldCount count_given_fields() {
         return {0, FieldProblem::not_constructible};
     } else {
         return {count, FieldProblem::none};
+    }
+}
+
+/// Counts the fields of an aggregate for which `T{}` is valid. A field may have a default though its
+/// type has none: then no braces can be counted from there on.
+template <typename T>
+constexpr FieldCount count_defaulted_fields() {
+    if constexpr (takes_braces<T, 0, AnyBaseOf<T>>() && !takes_braces<T, 0, NoField>()) {
+        return {0, FieldProblem::base_class, true};
+    } else if constexpr (takes_braces<T, max_fields + 1>()) {
+        return {0, FieldProblem::too_many, true};
+    } else {
+        constexpr std::size_t count = count_braces<T>();
+        if constexpr (any_is_union<T>(std::make_index_sequence<count>{})) {
+            return {0, FieldProblem::union_member, true};
+        } else if constexpr (takes_braces<T, count, AnyField<0>>()) {
+            return count_given_fields<T>();
+        } else {
+            return {count, FieldProblem::none, true};
+        }
     }
 }
 
