@@ -27,7 +27,7 @@ enum class Locked : std::uint8_t {
 /// A mutex in shared memory whose next owner learns that the one before died with it.
 ///
 /// The C library has robust mutexes that follow the same rules of the system. This one is free of
-/// what theirs have to ask at each call, and takes a quarter of the time.
+/// what theirs have to ask at each call, and takes three fifths of the time.
 ///
 /// Lies in memory that processes share, at any address; nothing is to be destroyed.
 /// Thread safety: all members, for threads of all processes that map it.
