@@ -10,13 +10,10 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <numeric>
 #include <optional>
-#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -197,23 +194,6 @@ TEST_CASE("a handle that nobody holds any more is told from a new object") {
     CHECK_THROWS_AS((void)muster::deserialize<mp::Lock>(bytes), muster::InvalidStateError);
     const mp::Lock next;  // Where the first one was.
     CHECK_THROWS_AS((void)muster::deserialize<mp::Lock>(bytes), muster::InvalidStateError);
-}
-
-TEST_CASE("24 processes share a lock, and each gets its turns") {
-    const mp::Lock lock;
-    const mp::Barrier start(24);
-    const mp::SharedArray<int> turns(24);
-    std::vector<Copy> copies;
-    for (std::size_t i = 0; i < 24; ++i)
-        copies.emplace_back([&, i] {
-            (void)start.wait();
-            for (int n = 0; n < 200; ++n) {
-                const std::scoped_lock held(lock);
-                ++turns[i];
-            }
-        });
-    for (Copy& copy : copies) CHECK(copy.join() == 0);
-    CHECK(std::all_of(turns.begin(), turns.end(), [](int count) { return count == 200; }));
 }
 
 TEST_CASE("a copy of the process made while other threads hold locks can use them afterwards") {

@@ -100,6 +100,7 @@ void check_abandoned(const L& lock) {
     CHECK_THROWS_AS((void)lock.try_lock_for(0s), muster::AbandonedLock);
     CHECK_THROWS_AS((void)lock.try_lock_for(patience), muster::AbandonedLock);
     CHECK_THROWS_AS(lock.unlock(), muster::InvalidStateError);
+    CHECK_FALSE(lock.locked());
     CHECK(elsewhere([&] { lock.lock(); }) == Came::to_an_abandoned_lock);
     CHECK(elsewhere([&] { return lock.try_lock(); }) == Came::to_an_abandoned_lock);
     CHECK(elsewhere([&] { return lock.try_lock_for(patience); }) == Came::to_an_abandoned_lock);

@@ -247,33 +247,35 @@ TEST_CASE("what was taken from a queue never becomes its own again, whoever died
     CHECK(counted > 0);
 }
 
+// Without limits: whose time is up has another look.
 TEST_CASE("who sleeps at a queue goes on if who was to wake it died before that") {
     const std::uint64_t before = family_bytes();
     {
         const Strings queue(1);
         std::optional<std::string> got;
-        muster::threading::Thread consumer([&got, queue] { got = queue.get_for(patience); });
+        muster::threading::Thread consumer([&got, queue] { got = queue.get(); });
         consumer.start();
         REQUIRE(falls_asleep(consumer));
         Copy producer = traced(queue, [](const Strings& its) { its.put("first"); });
         while (queue.empty()) REQUIRE(step(producer));
         REQUIRE(producer.kill() == -SIGKILL);
-        consumer.join();
+        const bool woken = consumer.join_for(patience);
+        if (!woken) queue.shutdown();
+        CHECK(woken);
         CHECK(got == "first");
     }
     {
         const Strings queue(1);
         queue.put("first");
-        bool done = false;
-        muster::threading::Thread producer(
-            [&done, queue] { done = queue.put_for("second", patience); });
+        muster::threading::Thread producer([queue] { queue.put("second"); });
         producer.start();
         REQUIRE(falls_asleep(producer));
         Copy consumer = traced(queue, [](const Strings& its) { (void)its.get(); });
         while (queue.full()) REQUIRE(step(consumer));
         REQUIRE(consumer.kill() == -SIGKILL);
-        producer.join();
-        CHECK(done);
+        const bool woken = producer.join_for(patience);
+        if (!woken) queue.shutdown();
+        CHECK(woken);
         CHECK(queue.try_get() == "second");
     }
     CHECK(family_bytes() == before);

@@ -19,11 +19,11 @@ inline bool await_end(std::uint64_t number, const Deadline& deadline) {
     // First: if the process lives after that, it is the one that was opened.
     const Fd end = pidfd_open(id_in(number));
     while (process_lives(number)) {
-        if (expired(deadline)) return false;
         Watch watch;
         const std::size_t ended = watch.add(end.get());
         watch.wait(end.get() == -1 ? earlier(deadline, deadline_after(soon)) : deadline);
         if (watch.ready(ended)) return true;
+        if (expired(deadline)) return !process_lives(number);
     }
     return true;
 }
