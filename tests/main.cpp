@@ -6,6 +6,9 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <ios>
+#include <iostream>
+
 #include <muster/entry_guard.hpp>
 
 #ifdef TEST_SANITIZED
@@ -19,5 +22,6 @@ extern "C" int __lsan_is_turned_off() {
 
 int main(int argc, char** argv) {
     muster::entry_guard();
+    std::cout << std::unitbuf;  // For what failed in a test before its time was up.
     return doctest::Context(argc, argv).run();
 }
