@@ -98,6 +98,11 @@ struct Defaulted {
     std::vector<std::string> tags;
     bool operator==(const Defaulted&) const = default;
 };
+int referred = 0;
+struct Referring {
+    int& number = referred;
+    int other = 1;
+};
 struct OnlyDefaulted {
     Numbered number{9};
     bool operator==(const OnlyDefaulted&) const = default;
@@ -325,6 +330,7 @@ TEST_CASE("fields may have a default though their type has none") {
     CHECK(survives(value));
     CHECK(survives(std::vector<Defaulted>(3)));
     CHECK(survives(OnlyDefaulted{Numbered(3)}));
+    static_assert(!muster::Serializable<Referring>);
 }
 
 TEST_CASE("types may contain themselves, directly or through others") {

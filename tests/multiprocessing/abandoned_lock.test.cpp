@@ -103,6 +103,7 @@ TEST_CASE_TEMPLATE("it names who died with the lock also if those who are told o
         };
         (void)abandon();
         std::size_t killed = 0;
+        bool recovered = false;
         for (const std::size_t steps : changing_steps(make_recoverer(lock))) {
             lock.recover();
             lock.unlock();
@@ -111,11 +112,13 @@ TEST_CASE_TEMPLATE("it names who died with the lock also if those who are told o
             const ::pid_t second = recoverer.pid();
             REQUIRE(step(recoverer, steps));
             REQUIRE(recoverer.kill() == -SIGKILL);
-            if (says_died(lock, second)) break;  // It had recovered the lock, and held it.
+            recovered = says_died(lock, second);
+            if (recovered) break;
             REQUIRE(says_died(lock, dead));
             ++killed;
         }
         CHECK(killed > 2);
+        CHECK(recovered);
     }
 }
 

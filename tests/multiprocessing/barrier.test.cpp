@@ -18,6 +18,7 @@
 #include "support/asleep.hpp"
 #include "support/family.hpp"
 #include "support/process_pool.hpp"
+#include "support/single_step.hpp"
 
 namespace multiprocessing_barrier_test {
 
@@ -30,6 +31,7 @@ using muster::test::family_bytes;
 using muster::test::patience;
 using muster::test::ProcessPool;
 using muster::test::soon;
+using muster::test::stops;
 using namespace std::chrono_literals;
 
 struct Count {
@@ -169,7 +171,9 @@ TEST_CASE("a reset does not hide from those who wait why the barrier was broken"
     Copy copy([&] { heard.put(told([&] { return barrier.wait(); })); });
     REQUIRE(soon([&] { return barrier.n_waiting() == 1; }));
     REQUIRE(::kill(copy.pid(), SIGSTOP) == 0);  // So that it cannot leave in between.
+    REQUIRE(stops(copy));
     barrier.abort();
+    barrier.reset();
     barrier.reset();
     REQUIRE(::kill(copy.pid(), SIGCONT) == 0);
     CHECK(says(heard.get_for(patience).value_or(""), "abort() was called"));

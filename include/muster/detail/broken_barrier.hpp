@@ -8,7 +8,7 @@
 
 namespace muster::detail {
 
-/// How a round of a barrier ends; what none passes breaks the barrier, for the time until a reset.
+/// How a round of a barrier ends: all pass it, or are told why not. The numbers lie in shared memory.
 enum class RoundEnd : std::uint32_t { none, passed, abort, reset, timeout, action, death };
 
 /// Throws: `BrokenBarrierError`, which says why. `dead`: the id of the process that died.
@@ -17,6 +17,7 @@ enum class RoundEnd : std::uint32_t { none, passed, abort, reset, timeout, actio
     switch (by) {
         case RoundEnd::none:
         case RoundEnd::passed:
+            break;  // Neither breaks it.
         case RoundEnd::abort:
             why = "abort() was called";
             break;

@@ -73,7 +73,7 @@ static_assert(sizeof(Block) == 64);
 inline constexpr std::size_t smallest_block = 128;
 inline constexpr std::size_t block_classes = 40;
 inline constexpr std::size_t most_processes = 4096;
-inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0004;
+inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0005;
 
 struct ArenaHeader {
     std::uint64_t magic = arena_magic;

@@ -32,9 +32,14 @@ class Claims {
         give_up(change, reference, count);
         change.commit();
         const auto take_from = [&](Block& block) {
-            if (total_.load() <= taken || block.block_kind() != BlockKind::reference ||
-                block.owner.load() == 0 || block.target.load() != reference.target.load())
-                return;
+            if (total_.load() <= taken || !claims_of(block, reference.target.load())) return;
+            {
+                // Who has let go of the object may be about to drop the reference, which becomes
+                // something else then: not under this guard. One that still has a claim stays, for
+                // its process gives that up first, under this guard.
+                const GuardedChange held(memory.header().guard);
+                if (!claims_of(block, reference.target.load())) return;
+            }
             give_up(change, block, total_.load() - taken);
             change.commit();
             latest_.store(distance_to(block), std::memory_order_relaxed);
@@ -52,6 +57,11 @@ class Claims {
     }
 
   private:
+    static bool claims_of(const Block& block, ArenaOffset object) noexcept {
+        return block.block_kind() == BlockKind::reference && block.owner.load() != 0 &&
+               block.target.load() == object && block.claim.load() != 0;
+    }
+
     void give_up(GuardedChange& change, Block& reference, std::uint64_t most) {
         const std::uint64_t count = std::min(most, reference.claim.load());
         if (count == 0) return;

@@ -74,7 +74,8 @@ struct SharedBarrier {
     void reset() {
         {
             GuardedChange change(guard);
-            note(change, Cause::reset);
+            // Who is inside since it broke, or was reset, is told of that.
+            if (phase() == Phase::filling) note(change, Cause::reset);
             change.set(missing, 0);
             // Those who are draining have passed: it is as new when they have left.
             if (phase() != Phase::draining)

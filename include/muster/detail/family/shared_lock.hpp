@@ -36,9 +36,11 @@ struct SharedLock {
             if (locked())
                 dead.store(holder.load());
             else if (abandoned.load() == 0)
-                dead.store(0);  // It died before it said who it is.
+                dead.store(
+                    0);  // It died before it said who it is, or after it let go but for the mutex.
             // Else it was being told of one who had died before.
-            abandoned.store(1, std::memory_order_relaxed);
+            // release: pairs with who did not get it, and reads then who died.
+            abandoned.store(1, std::memory_order_release);
             depth.store(0, std::memory_order_relaxed);
         }
         if (abandoned.load() != 0 && wanted == Wanted::ordinary) {
@@ -58,8 +60,8 @@ struct SharedLock {
         return depth.load(std::memory_order_acquire) != 0;
     }
 
-    /// Lets go of it once. False if the calling thread does not hold it.
-    bool unlock() noexcept {
+    /// Lets go of it once. False if the calling thread does not hold it. Throws: as `os::RobustMutex`.
+    bool unlock() {
         return mutex.unlock_if([this] {
             const std::uint32_t holds = depth.load(std::memory_order_relaxed);
             if (holds > 1) {

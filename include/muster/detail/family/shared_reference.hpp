@@ -188,7 +188,7 @@ class SharedHandle {
     }
 
     std::shared_ptr<SharedReference> reference_;
-    State* state_ = nullptr;  // Here: a lock waits for each pointer that leads to it.
+    State* state_ = nullptr;  // Here too: a lock waits for each load that leads to it.
 };
 
 }  // namespace muster::detail

@@ -62,9 +62,9 @@ class RobustMutex {
         return unlock_if([] { return true; });
     }
     /// Asks `last()` whether to unlock it, while the calling thread still holds it. False if it does
-    /// not: then nothing is asked.
+    /// not: then nothing is asked. Throws: as `lock`.
     template <typename Last>
-    bool unlock_if(Last last) noexcept {
+    bool unlock_if(Last last) {
         RobustList& own = RobustList::own();
         if (!held_by(own)) return false;
         if (!last()) return true;

@@ -165,7 +165,7 @@ enum class FieldProblem { none, base_class, union_member, too_many, not_construc
 struct FieldCount {
     std::size_t count = 0;
     FieldProblem problem = FieldProblem::none;
-    bool from_nothing = false;  ///< `T{}` is valid.
+    bool from_nothing = false;  ///< They may be read into a `T{}`.
 };
 
 /// The most braces that `T` takes: at least `Low`, fewer than `High`.
@@ -279,7 +279,8 @@ constexpr FieldCount count_defaulted_fields() {
         constexpr std::size_t count = count_braces<T>();
         if constexpr (any_is_union<T>(std::make_index_sequence<count>{})) {
             return {0, FieldProblem::union_member, true};
-        } else if constexpr (takes_braces<T, count, AnyField<0>>()) {
+        } else if constexpr (takes_braces<T, count, AnyField<0>>() ||
+                             (count == 0 && !std::is_empty_v<T>)) {
             return count_given_fields<T>();
         } else {
             return {count, FieldProblem::none, true};
