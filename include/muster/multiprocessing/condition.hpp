@@ -95,7 +95,7 @@ class Condition {
         detail::SharedLock& state = lock.held_state("Condition::wait()");
         // Counted while it holds the lock: nobody can notify before it waits.
         detail::Block& waiter = handle_->enter(handle_.memory(), handle_.own().target.load());
-        const std::uint32_t depth = state.depth.exchange(1);  // However often: it lets go.
+        const std::uint32_t depth = state.depth.exchange(1);  // Held however often: it is free now.
         (void)state.unlock();
         bool notified = false;
         try {

@@ -25,8 +25,8 @@ class Claims {
     }
 
     /// Commits the change by which so many are given back. Whose were they? First the caller's, then
-    /// those of whoever has more than is `taken` still: each in a change of its own, so that the claims
-    /// of any number of processes need no more room than those of one.
+    /// those of others until no more than is `taken` is claimed: each in a change of its own, so that
+    /// the claims of any number of processes need no more room than those of one.
     void give_back(GuardedChange& change, FamilyMemory& memory, Block& reference,
                    std::uint64_t count, std::uint64_t taken) {
         give_up(change, reference, count);

@@ -33,12 +33,12 @@ struct SharedLock {
             return got;
         }
         if (got == os::Locked::after_death) {
+            // Not known is which process died while it got the lock, or had let go of all but the mutex.
+            // While it is abandoned, nobody has held it since the one whose death is told.
             if (locked())
                 dead.store(holder.load());
             else if (abandoned.load() == 0)
-                dead.store(
-                    0);  // It died before it said who it is, or after it let go but for the mutex.
-            // Else it was being told of one who had died before.
+                dead.store(0);
             // release: pairs with who did not get it, and reads then who died.
             abandoned.store(1, std::memory_order_release);
             depth.store(0, std::memory_order_relaxed);
