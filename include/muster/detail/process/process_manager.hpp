@@ -151,6 +151,10 @@ class ProcessManager : public ProcessCore {
 
     /// Starts what is wanted, or ends all. False when the pool is over.
     bool start_workers() {
+        {
+            const std::lock_guard held(mutex_);
+            dispatcher_.look_at_time(Clock::now());  // Whose time has come may want a worker.
+        }
         if (quitting_.load(std::memory_order_seq_cst)) {
             send_home();
             return !dispatcher_.workers.empty();
@@ -227,7 +231,6 @@ class ProcessManager : public ProcessCore {
 
     [[nodiscard]] Deadline next_limit() {
         const std::lock_guard held(mutex_);
-        dispatcher_.look_at_time(Clock::now());
         look_at_ = dispatcher_.limit;
         Deadline limit = look_at_;
         for (const auto& worker : dispatcher_.workers) {
@@ -342,11 +345,6 @@ class ProcessManager : public ProcessCore {
         });
     }
 
-    void count_crashed() noexcept {
-        const std::lock_guard held(mutex_);
-        ++crashed_;
-    }
-
     /// A worker process has ended. Requires: `receiving_` is held.
     void bury(WorkerHandle& worker, const os::ExitStatus& status) {
         receive();  // What it had sent is not lost.
@@ -370,7 +368,7 @@ class ProcessManager : public ProcessCore {
             if (!worker.verdict) handle.task->count_attempt(worker.began(), cell_);
             const Outcome outcome = worker.verdict ? Outcome::timed_out : Outcome::failed;
             if (retry(handle, error, outcome)) continue;
-            if (!worker.verdict) count_crashed();
+            if (const std::lock_guard held(mutex_); !worker.verdict) ++crashed_;
             fail(std::move(handle), error, outcome);
         }
         if (life != Life::starting || over) return;
@@ -386,8 +384,7 @@ class ProcessManager : public ProcessCore {
     }
 
     const std::size_t most_tasks_;
-    Deadline
-        look_at_;  // When `manage` looks at time limits, if nothing else wakes it; under mutex_.
+    Deadline look_at_;  // When `manage` looks at time limits at the latest; under mutex_.
 
     // Of the thread that manages.
     os::Watch watch_;
