@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <map>
 #include <memory>
@@ -62,8 +63,11 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
     ChildProcess start(const HandedFds& fds) {
         const ForkRequest request;
         if (send_with_fds(control_.get(), std::as_bytes(std::span(&request, 1)), fds) == -1) {
-            gone_ = gone_ || errno == EPIPE || errno == ECONNRESET;
-            throw_errno("the process that is to be copied");
+            const int error = errno;
+            gone_ = gone_ || error == EPIPE || error == ECONNRESET;
+            receive();  // Nobody looks at the socket of one that is gone.
+            pending_ = true;
+            throw_error(error, "the process that is to be copied");
         }
         for (;;) {
             std::optional<Received> received = next(0);
@@ -71,6 +75,7 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
             const ForkReport& report = received->report;
             if (report.kind == ForkReport::Kind::failed) throw_error(report.value, "fork");
             if (report.kind == ForkReport::Kind::started) {
+                pending_ = pending_ || gone_;  // There may be more, at which nobody looks.
                 ended_.erase(report.pid);
                 return ChildProcess::adopt(report.pid, std::move(received->pidfd),
                                            shared_from_this());
@@ -80,7 +85,7 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
         }
     }
 
-    /// Whether `start` met reports, for which the socket is not readable any more.
+    /// Whether `start` met reports, for which the socket is not looked at any more.
     [[nodiscard]] bool pending() const noexcept { return pending_; }
 
     /// Takes in what the server has reported.
@@ -118,9 +123,13 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
     std::optional<Received> next(int flags) noexcept {
         Received received;
         HandedFds fds{};
-        const ::ssize_t size = receive_with_fds(
-            control_.get(), std::as_writable_bytes(std::span(&received.report, 1)), fds, flags);
-        if (size == 0 || (size == -1 && errno == ECONNRESET)) gone_ = true;
+        ::ssize_t size = 0;
+        do {
+            size = receive_with_fds(
+                control_.get(), std::as_writable_bytes(std::span(&received.report, 1)), fds, flags);
+            // Of one that ended with requests unread that is said first, and then what it reported.
+        } while (size == -1 && errno == ECONNRESET && !std::exchange(gone_, true));
+        if (size == 0) gone_ = true;
         if (size != static_cast<::ssize_t>(sizeof received.report)) return std::nullopt;
         received.pidfd = Fd{fds[0]};
         return received;

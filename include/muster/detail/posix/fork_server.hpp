@@ -6,10 +6,12 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -127,8 +129,9 @@ class ForkLoop {
         (void)MUSTER_SYSCALL(pthread_sigmask)(SIG_SETMASK, &all, &mask_);
         but_child = all;
         ::sigdelset(&but_child, SIGCHLD);
+        thread_ = static_cast<::pid_t>(MUSTER_SYSCALL(syscall)(SYS_gettid));
         struct ::sigaction noticed {};
-        noticed.sa_handler = [](int) {};  // Its arrival ends the wait below.
+        noticed.sa_handler = &notice;
         (void)MUSTER_SYSCALL(sigaction)(SIGCHLD, &noticed, &child_action_);
         for (;;) {
             report_ends();
@@ -140,6 +143,15 @@ class ForkLoop {
     }
 
   private:
+    /// The arrival of SIGCHLD ends the wait of the thread that serves. If the program has others, one
+    /// of these may get it.
+    static void notice(int signal) noexcept {
+        const int error = errno;
+        if (MUSTER_SYSCALL(syscall)(SYS_gettid) != thread_)
+            (void)MUSTER_SYSCALL(syscall)(SYS_tgkill, MUSTER_SYSCALL(getpid)(), thread_, signal);
+        errno = error;
+    }
+
     /// Does what the next request asks for. True in a copy.
     bool answer(HandedFds& fds) noexcept {
         ForkRequest request;
@@ -198,6 +210,8 @@ class ForkLoop {
         if (send_with_fds(control_, std::as_bytes(std::span(&report, 1)), fds) == -1)
             MUSTER_SYSCALL(_exit)(0);  // Nobody is there to hear it.
     }
+
+    static constinit inline ::pid_t thread_ = 0;  // That serves: written before `notice` is called.
 
     int control_;
     ::sigset_t mask_{};
