@@ -90,8 +90,11 @@ struct SharedCondition {
             if (block.block_kind() != BlockKind::waiter) return;
             auto& content = block.content<WaiterContent>();
             {
-                const GuardedChange held(guard);
-                if (block.owner.load() == 0 || content.condition.load() != own) return;
+                const GuardedChange held(guard);  // Without it a block may become another.
+                const bool waits = block.owner.load() != 0 &&
+                                   block.block_kind() == BlockKind::waiter &&
+                                   content.condition.load() == own;
+                if (!waits) return;
                 content.turn.fetch_add(1);
             }
             wake(content);

@@ -224,11 +224,11 @@ class Child : public std::enable_shared_from_this<Child>, private Mortal {
                 wait_for_end();
             }
             if (ended()) {
-                if (past_guard()) return;
                 // Its last words may have come after the look at its lifeline.
                 if (os::readable(lifeline_.get()))
                     if (const auto packet = receive_from_worker(lifeline_.get()))
                         return judge(*packet);
+                if (past_guard()) return;
                 throw_missing_guard();
             }
             if (!past_guard() && expired(limit))
