@@ -28,13 +28,6 @@ using muster::test::family_bytes;
 using muster::test::patience;
 using namespace std::chrono_literals;
 
-/// A copy that may fall asleep.
-struct Sleeper {
-    const Copy& copy;
-    [[nodiscard]] bool is_alive() const { return ::kill(copy.pid(), 0) == 0; }
-    [[nodiscard]] long long id() const { return copy.pid(); }
-};
-
 /// How a call in another process ended.
 enum class Came : int { not_yet, to_its_end, to_false, to_an_abandoned_lock };
 
@@ -171,7 +164,7 @@ TEST_CASE_TEMPLATE("all who sleep at a lock when its holder is killed are told",
             Copy([&] { reports.report(0, [&] { lock.lock(); }); }),
             Copy([&] { reports.report(1, [&] { return lock.try_lock_for(patience); }); }),
             Copy([&] { reports.report(2, [&] { const std::scoped_lock its(lock); }); })};
-        for (const Copy& copy : waiting) REQUIRE(falls_asleep(Sleeper{copy}));
+        for (const Copy& copy : waiting) REQUIRE(falls_asleep(copy));
 
         REQUIRE(holder.kill() == -SIGKILL);
         for (std::size_t i = 0; i < waiting.size(); ++i) REQUIRE(reports.wait_for_one());

@@ -29,13 +29,6 @@ using muster::test::family_bytes;
 using muster::test::patience;
 using muster::test::step;
 
-/// A copy that may fall asleep.
-struct Sleeper {
-    const Copy& copy;
-    [[nodiscard]] bool is_alive() const { return ::kill(copy.pid(), 0) == 0; }
-    [[nodiscard]] long long id() const { return copy.pid(); }
-};
-
 /// Kills a copy that does this, as soon as it is done. It gets ready for that first.
 template <typename Ready, typename Action, typename Done>
 void kill_when_done(Ready get_ready, Action action, Done done) {
@@ -79,8 +72,8 @@ TEST_CASE("who waits for a condition or an event goes on if who was to wake it d
             event.wait();
             on.release();
         });
-        REQUIRE(falls_asleep(Sleeper{at_condition}));
-        REQUIRE(falls_asleep(Sleeper{at_event}));
+        REQUIRE(falls_asleep(at_condition));
+        REQUIRE(falls_asleep(at_event));
         // A copy of a process gets a hold on what it uses at the first use.
         kill_when_done([&] { changed.notify(0); }, [&] { changed.notify_one(); }, one_is_notified);
         CHECK(on.try_acquire_for(patience));

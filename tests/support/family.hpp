@@ -51,6 +51,10 @@ class Copy {
 
     [[nodiscard]] ::pid_t pid() const { return pid_; }
 
+    // For `falls_asleep`:
+    [[nodiscard]] bool is_alive() const { return ::kill(pid_, 0) == 0; }
+    [[nodiscard]] long long id() const { return pid_; }
+
     /// How it ended: its exit code, or minus the signal.
     int join() {
         int status = 0;
