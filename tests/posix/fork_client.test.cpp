@@ -2,11 +2,14 @@
 #include <muster/detail/posix/fork_client.hpp>
 
 #include <doctest/doctest.h>
+#include <poll.h>
 #include <signal.h>
+#include <sys/socket.h>
 
 #include <memory>
 #include <span>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace posix_fork_client_test {
@@ -31,6 +34,12 @@ void report(const Fd& server, const ForkReport& report) {
             static_cast<::ssize_t>(sizeof report));
 }
 
+HandedFds any_fds(const ForkClient& client) {
+    HandedFds fds{};
+    fds.fill(client.fd());
+    return fds;
+}
+
 }  // namespace
 
 TEST_CASE("what a server has reported is heard though it ends with a request unread") {
@@ -52,12 +61,51 @@ TEST_CASE("what a server has reported is heard though it is gone when a copy is 
     SUBCASE("with a request unread") { client->send_signal(11, SIGKILL, SignalTarget::process); }
     SUBCASE("with none") {}
     server = {};
-    HandedFds fds{};
-    fds.fill(client->fd());  // Any will do.
-    CHECK_THROWS_AS((void)client->start(fds), std::system_error);
+    CHECK_THROWS_AS((void)client->start(any_fds(*client)), std::system_error);
     CHECK(client->gone());
     CHECK(client->pending());
     CHECK(client->take_status(11) == ExitStatus{.exit_code = 3});
+}
+
+TEST_CASE("what a server reports after it was found to be deaf is heard") {
+    auto [client, server] = make_pair();
+    client->send_signal(11, SIGKILL, SignalTarget::process);
+    ::shutdown(server.get(), SHUT_RD);
+    CHECK_THROWS_AS((void)client->start(any_fds(*client)), std::system_error);
+    CHECK(client->gone());
+    CHECK_FALSE(client->pending());  // It has reported nothing.
+    report(server, {ForkReport::Kind::left, 11, 3});
+    server = {};
+    client->receive();
+    CHECK(client->take_status(11) == ExitStatus{.exit_code = 3});
+}
+
+TEST_CASE("what a server reports around its last copy is heard") {
+    Pair pair = make_pair();
+    const auto& client = pair.client;
+    std::thread serves([&server = pair.server] {
+        ::pollfd request{server.get(), POLLIN, 0};
+        (void)::poll(&request, 1, -1);
+        report(server, {ForkReport::Kind::left, 11, 3});
+        report(server, {ForkReport::Kind::started, 21, 0});
+        report(server, {ForkReport::Kind::killed, 12, SIGSEGV});
+        report(server, {ForkReport::Kind::killed, 21, SIGKILL});
+        server = {};  // The request is unread.
+    });
+    CHECK(client->start(any_fds(*client)).pid() == 21);
+    serves.join();
+    CHECK(client->gone());
+    CHECK(client->pending());
+    CHECK(client->take_status(11) == ExitStatus{.exit_code = 3});
+    CHECK(client->take_status(12) == ExitStatus{.signal = SIGSEGV});
+    CHECK(client->take_status(21) == ExitStatus{.signal = SIGKILL});
+}
+
+TEST_CASE("a copy that cannot be asked for is no report, and the server not gone") {
+    auto [client, server] = make_pair();
+    CHECK_THROWS_AS((void)client->start({-1, -1, -1, -1, -1, -1}), std::system_error);
+    CHECK_FALSE(client->gone());
+    CHECK_FALSE(client->pending());
 }
 
 }  // namespace posix_fork_client_test

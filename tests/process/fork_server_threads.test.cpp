@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// ctest: concurrency alone
+// ctest: concurrency alone skip=thread
+// ThreadSanitizer: it has a thread of its own.
 // A program of its own: it has a thread before main.
 #include <muster/process_pool_executor.hpp>
 

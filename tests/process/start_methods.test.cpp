@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // ctest: concurrency
 // What differs between workers that are started afresh and those that are copies.
+#include <muster/multiprocessing/value.hpp>
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>
@@ -18,6 +19,7 @@
 #include <vector>
 
 #include "posix/descriptors.hpp"
+#include "support/process_gate.hpp"
 #include "support/program.hpp"
 #include "support/task_gate.hpp"
 
@@ -42,6 +44,17 @@ int own_pid() { return static_cast<int>(::getpid()); }
 std::string parent_and_group() {
     return std::string(::getpgrp() == ::getpid() ? "own group" : "other group") + ", input from " +
            std::to_string(::getchar());
+}
+
+/// In a worker: the child has all its descriptors.
+void leave_child_and_stay(const muster::test::ProcessGate& gate,
+                          const muster::multiprocessing::Value<::pid_t>& child) {
+    const ::pid_t pid = ::fork();
+    if (pid == 0) {
+        for (;;) ::pause();
+    }
+    child.set(pid);
+    gate.arrive_and_stay();
 }
 
 /// How often something is in a text.
@@ -178,6 +191,23 @@ TEST_CASE("a worker that ends with the process that is copied was ended by SIGKI
             CHECK(error.exit_code() == -SIGKILL);
             CHECK(error.signal() == SIGKILL);
         }
+    }
+}
+
+TEST_CASE("a worker's death is noticed though a server and a child of its task come into the way") {
+    for (const StartMethod method : {StartMethod::fork, StartMethod::forkserver}) {
+        CAPTURE(static_cast<int>(method));
+        ProcessPoolExecutor pool({.max_workers = 1, .start_method = method});
+        const muster::test::ProcessGate gate;
+        const muster::multiprocessing::Value<::pid_t> child(0);
+        const auto task = pool.submit(leave_child_and_stay, gate, child);
+        REQUIRE(gate.arrived());
+        // Nobody is left to report the worker's end, and the child keeps its end of the lifeline.
+        for (const ::pid_t server : children_of()) ::kill(server, SIGKILL);
+        const bool in_time = task.wait_for(std::chrono::seconds(100));
+        ::kill(child.get(), SIGKILL);
+        REQUIRE(in_time);
+        CHECK_THROWS_AS(task.result(), muster::WorkerCrashed);
     }
 }
 

@@ -65,23 +65,22 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
         if (send_with_fds(control_.get(), std::as_bytes(std::span(&request, 1)), fds) == -1) {
             const int error = errno;
             gone_ = gone_ || error == EPIPE || error == ECONNRESET;
-            receive();  // Nobody looks at the socket of one that is gone.
-            pending_ = true;
+            if (gone_) take_in();
             throw_error(error, "the process that is to be copied");
         }
         for (;;) {
             std::optional<Received> received = next(0);
             if (!received) throw_error(ECONNRESET, "the process that is to be copied has ended");
             const ForkReport& report = received->report;
-            if (report.kind == ForkReport::Kind::failed) throw_error(report.value, "fork");
-            if (report.kind == ForkReport::Kind::started) {
-                pending_ = pending_ || gone_;  // There may be more, at which nobody looks.
-                ended_.erase(report.pid);
-                return ChildProcess::adopt(report.pid, std::move(received->pidfd),
-                                           shared_from_this());
+            if (report.kind == ForkReport::Kind::left || report.kind == ForkReport::Kind::killed) {
+                keep(report);
+                pending_ = true;
+                continue;
             }
-            keep(report);
-            pending_ = true;
+            if (report.kind == ForkReport::Kind::started) ended_.erase(report.pid);
+            if (gone_) take_in();
+            if (report.kind == ForkReport::Kind::failed) throw_error(report.value, "fork");
+            return ChildProcess::adopt(report.pid, std::move(received->pidfd), shared_from_this());
         }
     }
 
@@ -90,8 +89,8 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
 
     /// Takes in what the server has reported.
     void receive() noexcept override {
+        take_in();
         pending_ = false;
-        while (const std::optional<Received> received = next(MSG_DONTWAIT)) keep(received->report);
     }
 
     std::optional<ExitStatus> take_status(::pid_t pid) noexcept override {
@@ -120,16 +119,25 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
         Fd pidfd;
     };
 
+    /// What is there now. Of a server that is gone that is all, and nobody looks at its socket again.
+    void take_in() noexcept {
+        while (const std::optional<Received> received = next(MSG_DONTWAIT)) {
+            keep(received->report);
+            pending_ = true;
+        }
+    }
+
     std::optional<Received> next(int flags) noexcept {
         Received received;
         HandedFds fds{};
         ::ssize_t size = 0;
+        bool reset = false;
         do {
             size = receive_with_fds(
                 control_.get(), std::as_writable_bytes(std::span(&received.report, 1)), fds, flags);
             // Of one that ended with requests unread that is said first, and then what it reported.
-        } while (size == -1 && errno == ECONNRESET && !std::exchange(gone_, true));
-        if (size == 0) gone_ = true;
+        } while (size == -1 && errno == ECONNRESET && !std::exchange(reset, true));
+        gone_ = gone_ || size == 0 || reset;
         if (size != static_cast<::ssize_t>(sizeof received.report)) return std::nullopt;
         received.pidfd = Fd{fds[0]};
         return received;

@@ -181,9 +181,11 @@ class ChildProcess {
     [[nodiscard]] ::pid_t pid() const noexcept { return pid_; }
 
     /// Readable once the process has ended; -1 where the system can't say it so, when another process
-    /// reaps it, or when it was gone before it could be asked for: then ask poll_exit(), at the end
-    /// of its lifeline say.
-    [[nodiscard]] int death_fd() const noexcept { return reaper_ ? -1 : death_.get(); }
+    /// is there to reap it, or when it was gone before it could be asked for: then ask poll_exit(),
+    /// at the end of its lifeline say.
+    [[nodiscard]] int death_fd() const noexcept {
+        return reaper_ && !reaper_->gone() ? -1 : death_.get();
+    }
 
     /// As death_fd(), also when another process reaps it: how it ended may be known a little later.
     [[nodiscard]] int end_fd() const noexcept { return death_.get(); }

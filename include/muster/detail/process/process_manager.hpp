@@ -76,7 +76,8 @@ class ProcessManager : public ProcessCore {
             const std::lock_guard held(receiving_);
             receive();
             end_overdue();
-            const bool reported = pending || watch_.ready(reports);
+            // If the system refuses to watch, all have to be looked at.
+            const bool reported = pending || watch_.ready(reports) || watch_.refused() != 0;
             if (reported) launcher_->receive();
             for (std::size_t i = 0; i < dispatcher_.workers.size(); ++i) {
                 const bool lifeline = watch_.ready(reports + 1 + 2 * i);
@@ -138,15 +139,10 @@ class ProcessManager : public ProcessCore {
     [[nodiscard]] std::size_t wanted_workers() const noexcept {
         if (broken_ || quitting_.load(std::memory_order_seq_cst)) return 0;
         // When none could be started the others have to do, until one of them is to be replaced.
-        const std::size_t least = nobody_left() ? 1 : 0;
+        const std::size_t least = dispatcher_.nobody_works() ? 1 : 0;
         const std::size_t most =
             failures_ < most_failures ? max_workers() : std::max(level_, least);
         return std::clamp(dispatcher_.outstanding(), level_, most);
-    }
-    /// No worker is there, not even one that is on its way out.
-    [[nodiscard]] bool nobody_left() const noexcept {
-        return std::all_of(dispatcher_.workers.begin(), dispatcher_.workers.end(),
-                           [](const auto& worker) { return worker->life == Life::ended; });
     }
 
     /// Starts what is wanted, or ends all. False when the pool is over.
@@ -199,8 +195,9 @@ class ProcessManager : public ProcessCore {
     bool cannot_start(const std::string& why, bool ended) {
         {
             const std::lock_guard held(mutex_);
-            const bool alone = nobody_left();
-            // What hinders a start may pass; what ends a worker would happen again at once.
+            // What hinders a start may pass, as with the end of a worker that is on its way out;
+            // what ends one would happen again at once.
+            const bool alone = ended ? dispatcher_.nobody_works() : dispatcher_.nobody_left();
             if (alone || ended) ++failures_;
             const bool often = failures_ >= most_failures;
             if (!alone && (often || !ended)) level_ = std::min(level_, dispatcher_.live());
@@ -233,6 +230,10 @@ class ProcessManager : public ProcessCore {
         const std::lock_guard held(mutex_);
         look_at_ = dispatcher_.limit;
         Deadline limit = look_at_;
+        // One could not be started: the end of those on their way out, which may never come, is not
+        // waited for.
+        if (dispatcher_.live() == 0 && wanted_workers() != 0)
+            limit = earlier(limit, deadline_after(std::chrono::milliseconds(100)));
         for (const auto& worker : dispatcher_.workers) {
             if (is_starting(*worker)) limit = earlier(limit, worker->start_limit);
             limit = earlier(limit, worker->end_limit);
