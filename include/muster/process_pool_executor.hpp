@@ -34,8 +34,8 @@ namespace muster {
 ///
 /// Workers are started by tasks that find no idle one. If one dies, the future of the task it was
 /// running has `WorkerCrashed`, a new one takes its place, and all other tasks are run. Only workers
-/// that cannot start, three in a row while no other lives, or an initializer that throws, break the
-/// pool. Workers end with the pool, and with this process however it ends.
+/// that cannot start, three in a row while no other takes tasks, or an initializer that throws, break
+/// the pool. Workers end with the pool, and with this process however it ends.
 ///
 /// Callbacks run in a thread kept for them. Thread safety: any member but the destructor may be
 /// called from any thread, callbacks included.

@@ -275,12 +275,12 @@ inline bury() {
         if
         :: is_waiter[block] ->  /*= if (block.block_kind() != BlockKind::waiter) return; */
 #ifdef MUTANT_BURIAL_UNGUARDED
-            found = owner[block] != nobody && word[condition_of(block)];
+            found = owner[block] != nobody && is_waiter[block] && word[condition_of(block)];
 #endif
             d_step {
                 lock();
 #ifndef MUTANT_BURIAL_UNGUARDED
-                found = owner[block] != nobody && word[condition_of(block)];  /*= if (block.owner.load() == 0 || content.condition.load() != own) return; content.turn.fetch_add(1); } wake(content); */
+                found = owner[block] != nobody && is_waiter[block] && word[condition_of(block)];  /*= const bool waits = block.owner.load() != 0 && block.block_kind() == BlockKind::waiter && content.condition.load() == own; if (!waits) return; content.turn.fetch_add(1); } wake(content); */
 #endif
                 if
                 :: found -> change_turn(block)

@@ -22,6 +22,7 @@
 #include <string>
 #include <utility>
 
+#include "support/asleep.hpp"
 #include "support/attempts.hpp"
 #include "support/process_gate.hpp"
 #include "support/program.hpp"
@@ -43,7 +44,6 @@ extern "C" int ppoll(::pollfd* watched, ::nfds_t count, const ::timespec* timeou
     static const auto original = reinterpret_cast<decltype(&::ppoll)>(::dlsym(RTLD_NEXT, "ppoll"));
     if (count > 1 && refuses_to_watch) {
         ++refusals;
-        refusals.notify_all();
         errno = ENOMEM;
         return -1;
     }
@@ -56,9 +56,7 @@ extern "C" int posix_spawn(::pid_t* pid, const char* path,
                            char* const* environment) {
     static const auto original =
         reinterpret_cast<decltype(&::posix_spawn)>(::dlsym(RTLD_NEXT, "posix_spawn"));
-    const int number = ++starts;
-    starts.notify_all();
-    const Start fate = fate_of_start(number);
+    const Start fate = fate_of_start(++starts);
     if (fate == Start::is_refused) return EAGAIN;
     return original(pid, fate == Start::dies ? "/bin/false" : path, actions, attributes, arguments,
                     environment);
@@ -69,13 +67,11 @@ namespace process_manager_test {
 namespace {
 
 using muster::multiprocessing::Event;
+using muster::test::ProcessGate;
+using muster::test::soon;
 using namespace std::chrono_literals;
 
 constexpr std::chrono::milliseconds patience(muster::test::patience_ms);
-
-void wait_for_start(int number) {
-    for (int seen = starts; seen < number; seen = starts) starts.wait(seen);
-}
 
 /// What becomes of the starts of processes, the first of which is number 1.
 class Starts {
@@ -109,6 +105,11 @@ int succeed_the_second_time(const std::string& attempts, const Event& opening) {
     throw std::runtime_error("the first attempt");
 }
 
+void pass_and_crash(const ProcessGate& gate) {
+    gate.pass();
+    ::kill(::getpid(), SIGKILL);
+}
+
 int own_pid() { return static_cast<int>(::getpid()); }
 
 /// Workers are to be replaced after each task.
@@ -124,15 +125,19 @@ TEST_CASE("a delayed attempt gets a worker though none could take the place of t
     muster::ProcessPoolExecutor pool(one_task_each());
     const auto task = pool.submit({.retries = 1, .retry_delay = 300ms}, succeed_the_second_time,
                                   attempts.path(), opening);
-    wait_for_start(2);
+    REQUIRE(soon([] { return starts >= 2; }));
     opening.set();
     REQUIRE(task.wait_for(patience));
     CHECK(task.result() == 2);
 }
 
+/// More refusals than there are events at which the manager tries again.
+Start refused_for_a_while(int number) {
+    return number >= 2 && number <= 10 ? Start::is_refused : Start::succeeds;
+}
+
 TEST_CASE("a start that was refused is tried again though the last worker does not end") {
-    const Starts fates(
-        [](int number) { return number == 2 ? Start::is_refused : Start::succeeds; });
+    const Starts fates(refused_for_a_while);
     const Event opening;
     muster::ProcessPoolExecutor pool(one_task_each());
     CHECK(pool.submit(hold_end_and_return, opening).result() == 1);
@@ -141,6 +146,20 @@ TEST_CASE("a start that was refused is tried again though the last worker does n
     opening.set();
     REQUIRE(in_time);
     CHECK(task.result() > 0);
+}
+
+TEST_CASE("a start that was refused is tried again though the other worker is busy for ever") {
+    const Starts fates(refused_for_a_while);
+    const ProcessGate gate;
+    muster::ProcessPoolExecutor pool(2);
+    const auto endless = pool.submit(&ProcessGate::pass, gate);
+    REQUIRE(gate.arrived());
+    const auto task = pool.submit(own_pid);
+    const bool in_time = task.wait_for(patience / 2);
+    gate.open();
+    REQUIRE(in_time);
+    CHECK(task.result() > 0);
+    CHECK_NOTHROW(endless.result());
 }
 
 TEST_CASE("starts that die break the pool though the last worker does not end") {
@@ -155,17 +174,36 @@ TEST_CASE("starts that die break the pool though the last worker does not end") 
     CHECK_THROWS_AS((void)task.result(), muster::BrokenProcessPool);
 }
 
+TEST_CASE("starts that die break the pool though a worker that is to go is busy for ever") {
+    const Starts fates([](int number) { return number <= 2 ? Start::succeeds : Start::dies; });
+    const ProcessGate busy;
+    const ProcessGate crash;
+    muster::ProcessPoolExecutor pool(2);
+    const auto endless = pool.submit(&ProcessGate::pass, busy);
+    REQUIRE(busy.arrived());
+    const auto crashes = pool.submit(pass_and_crash, crash);
+    REQUIRE(crash.arrived());
+    pool.resize(1);  // The worker that was there first is to go when its task is done.
+    const auto task = pool.submit(own_pid);
+    crash.open();
+    const bool in_time = task.wait_for(patience / 2);
+    busy.open();
+    REQUIRE(in_time);
+    CHECK_THROWS_AS((void)task.result(), muster::BrokenProcessPool);
+    CHECK_THROWS_AS(crashes.result(), muster::WorkerCrashed);
+    CHECK_NOTHROW(endless.result());
+}
+
 TEST_CASE("a death is noticed though the system refuses to watch") {
     muster::ProcessPoolExecutor pool(1);
     const int worker = pool.submit(own_pid).result();
-    const muster::test::ProcessGate gate;
-    const auto task =
-        pool.submit([](const muster::test::ProcessGate& own) { own.arrive_and_stay(); }, gate);
+    const ProcessGate gate;
+    const auto task = pool.submit([](const ProcessGate& own) { own.arrive_and_stay(); }, gate);
     REQUIRE(gate.arrived());
     refuses_to_watch = true;
     // A limit makes the manager look up.
     const auto later = pool.submit({.timeout = 1h}, own_pid);
-    refusals.wait(0);
+    REQUIRE(soon([] { return refusals > 0; }));
     ::kill(worker, SIGKILL);
     const bool in_time = task.wait_for(patience / 2);
     refuses_to_watch = false;

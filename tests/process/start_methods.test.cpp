@@ -53,7 +53,7 @@ void leave_child_and_stay(const muster::test::ProcessGate& gate,
     if (pid == 0) {
         for (;;) ::pause();
     }
-    child.set(pid);
+    child.set(pid);  // -1: there is none.
     gate.arrive_and_stay();
 }
 
@@ -202,6 +202,7 @@ TEST_CASE("a worker's death is noticed though a server and a child of its task c
         const muster::multiprocessing::Value<::pid_t> child(0);
         const auto task = pool.submit(leave_child_and_stay, gate, child);
         REQUIRE(gate.arrived());
+        REQUIRE(child.get() > 0);
         // Nobody is left to report the worker's end, and the child keeps its end of the lifeline.
         for (const ::pid_t server : children_of()) ::kill(server, SIGKILL);
         const bool in_time = task.wait_for(std::chrono::seconds(100));

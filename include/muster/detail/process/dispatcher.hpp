@@ -171,8 +171,11 @@ class Dispatcher {
     }
     /// Workers that run or will, those being ended not counted.
     [[nodiscard]] std::size_t live() const noexcept {
-        return static_cast<std::size_t>(std::count_if(
-            workers.begin(), workers.end(), [](const auto& worker) { return is_live(*worker); }));
+        return static_cast<std::size_t>(
+            std::count_if(workers.begin(), workers.end(), [](const auto& worker) {
+                return worker->life == WorkerHandle::Life::starting ||
+                       worker->life == WorkerHandle::Life::ready;
+            }));
     }
 
     /// No worker is there, not even one that is on its way out.
@@ -181,21 +184,10 @@ class Dispatcher {
             return worker->life == WorkerHandle::Life::ended;
         });
     }
-    /// No worker has a task, or may get one.
-    [[nodiscard]] bool nobody_works() const noexcept {
-        return std::none_of(workers.begin(), workers.end(), [](const auto& worker) {
-            return is_live(*worker) || worker->in_flight != 0;
-        });
-    }
 
   private:
     /// How much work a worker has before it.
     static constexpr std::chrono::microseconds ahead{100};
-
-    static bool is_live(const WorkerHandle& worker) noexcept {
-        return worker.life == WorkerHandle::Life::starting ||
-               worker.life == WorkerHandle::Life::ready;
-    }
 
     static std::size_t depth(const WorkerHandle& worker) noexcept {
         if (worker.stuck) return 1;

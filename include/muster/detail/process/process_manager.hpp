@@ -76,13 +76,15 @@ class ProcessManager : public ProcessCore {
             const std::lock_guard held(receiving_);
             receive();
             end_overdue();
-            // If the system refuses to watch, all have to be looked at.
-            const bool reported = pending || watch_.ready(reports) || watch_.refused() != 0;
+            const bool refused = watch_.refused() != 0;  // Then all have to be looked at.
+            const bool reported = pending || refused || watch_.ready(reports);
             if (reported) launcher_->receive();
             for (std::size_t i = 0; i < dispatcher_.workers.size(); ++i) {
-                const bool lifeline = watch_.ready(reports + 1 + 2 * i);
+                WorkerHandle& worker = *dispatcher_.workers[i];
+                const bool lifeline = watch_.ready(reports + 1 + 2 * i) ||
+                                      (refused && os::readable(worker.lifeline.get()));
                 const bool death = watch_.ready(reports + 2 + 2 * i);
-                attend(*dispatcher_.workers[i], lifeline, death || reported);
+                attend(worker, lifeline, death || reported);
             }
             const std::lock_guard changing(mutex_);
             std::erase_if(dispatcher_.workers,
@@ -139,7 +141,7 @@ class ProcessManager : public ProcessCore {
     [[nodiscard]] std::size_t wanted_workers() const noexcept {
         if (broken_ || quitting_.load(std::memory_order_seq_cst)) return 0;
         // When none could be started the others have to do, until one of them is to be replaced.
-        const std::size_t least = dispatcher_.nobody_works() ? 1 : 0;
+        const std::size_t least = dispatcher_.live() == 0 ? 1 : 0;
         const std::size_t most =
             failures_ < most_failures ? max_workers() : std::max(level_, least);
         return std::clamp(dispatcher_.outstanding(), level_, most);
@@ -197,16 +199,18 @@ class ProcessManager : public ProcessCore {
             const std::lock_guard held(mutex_);
             // What hinders a start may pass, as with the end of a worker that is on its way out;
             // what ends one would happen again at once.
-            const bool alone = ended ? dispatcher_.nobody_works() : dispatcher_.nobody_left();
+            const bool alone = ended ? dispatcher_.live() == 0 : dispatcher_.nobody_left();
             if (alone || ended) ++failures_;
             const bool often = failures_ >= most_failures;
             if (!alone && (often || !ended)) level_ = std::min(level_, dispatcher_.live());
             if (!alone || !often) return !alone;
         }
-        break_pool([why] {
-            return std::make_exception_ptr(BrokenProcessPool(
-                "muster: the process pool is broken: its workers cannot start: " + why));
-        });
+        break_pool(
+            [why] {
+                return std::make_exception_ptr(BrokenProcessPool(
+                    "muster: the process pool is broken: its workers cannot start: " + why));
+            },
+            Running::ends_with_its_worker);
         return true;
     }
 
@@ -230,9 +234,8 @@ class ProcessManager : public ProcessCore {
         const std::lock_guard held(mutex_);
         look_at_ = dispatcher_.limit;
         Deadline limit = look_at_;
-        // One could not be started: the end of those on their way out, which may never come, is not
-        // waited for.
-        if (dispatcher_.live() == 0 && wanted_workers() != 0)
+        // One could not be started. What the others do may take for ever.
+        if (dispatcher_.live() < wanted_workers())
             limit = earlier(limit, deadline_after(std::chrono::milliseconds(100)));
         for (const auto& worker : dispatcher_.workers) {
             if (is_starting(*worker)) limit = earlier(limit, worker->start_limit);
