@@ -365,7 +365,7 @@ class TaskOwner {
         if (closed()) {
             ledger_.refuse();
             admission_.leave();
-            maybe_quiet();
+            out_of_work(ledger_.common());  // Who looked in between has seen one task too many.
             throw_if_closed();
         }
     }
