@@ -25,6 +25,13 @@ class Owner final : public muster::detail::TaskOwner {
     ~Owner() override = default;
 };
 
+// Some hundred thousand, to meet what lasts some nanoseconds.
+#ifdef TEST_SANITIZED
+constexpr int rounds = 10'000;
+#else
+constexpr int rounds = 300'000;
+#endif
+
 }  // namespace
 
 TEST_CASE("who waits until all have ended is told so though others are just being refused") {
@@ -39,17 +46,12 @@ TEST_CASE("who waits until all have ended is told so though others are just bein
             }
         }
     });
-    // Some hundred thousand, to meet what lasts some nanoseconds.
-#ifdef TEST_SANITIZED
-    constexpr int rounds = 10'000;
-#else
-    constexpr int rounds = 300'000;
-#endif
     std::atomic<int> begun{0};
     std::thread ends([&] {
         for (int round = 1; round <= rounds; ++round) {
             while (begun < round && !over) std::this_thread::yield();
             while (!owner.awaited() && !over) std::this_thread::yield();
+            if (over) return;
             owner.ended(owner.ledger().common());
             owner.release();
         }
