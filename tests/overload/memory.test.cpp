@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// ctest: start_methods skip=thread skip=address
+// ctest: start_methods lock=memory skip=thread skip=address
 // Sanitizers: they end a worker that gets no memory, where `new` would throw.
 // Workers that run out of memory: by a limit that they have, which costs a task, or at the hands of
-// the system, which costs a task and a worker.
+// the system, which costs a task and a worker. One at a time: the system only says that it killed some.
 #include <muster/process_pool_executor.hpp>
 
 #include <doctest/doctest.h>

@@ -67,8 +67,8 @@ class NamedMemory {
     /// given. Names of one `kind` are apart from those of another, and so are those of users.
     ///
     /// Throws: `std::invalid_argument` for a name that no file can have. `std::system_error`: with
-    ///         `ENOENT` when there is none and no size; with `ENOSPC` when /dev/shm has no room
-    ///         for it now. (It is taken as the bytes are written to.)
+    ///         `ENOENT` when there is none and no size, or no /dev/shm; with `ENOSPC` when that
+    ///         has no room for it now. (It is taken as the bytes are written to.)
     NamedMemory(const std::string& kind, const std::string& name, std::optional<std::size_t> size,
                 Content content)
         : name_{checked(kind, name)},
@@ -165,7 +165,8 @@ class NamedMemory {
         PrivateFd fd = enter(size ? O_CREAT : 0, file);
         if (!fd)
             throw std::system_error(ENOENT, std::system_category(),
-                                    "muster: no running program has made " + path_);
+                                    size ? "muster: there is no folder to make " + path_ + " in"
+                                         : "muster: no running program has made " + path_);
         if (file.st_nlink == 0) return {};  // The last one closed it meanwhile.
         mapping_ = file.st_size == 0
                        ? Mapping{}
