@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -66,6 +67,47 @@ TEST_CASE_TEMPLATE("a full pool turns try_submit away and lets submit wait", E, 
     CHECK(late.value().result() == 6);
     CHECK(pending.result() == 2);
     pool.wait_idle();
+    CHECK(pool.try_submit(twice, 4).value().result() == 8);
+}
+
+TEST_CASE_TEMPLATE("try_submit leaves the arguments to who is turned away", E, EVERY_POOL) {
+    E pool({.max_workers = 1, .max_pending = 1});
+    TaskGate gate;
+    pool.post(TaskGate::pass, gate.path(), 'a');
+    const auto read = [](std::unique_ptr<int> number) { return *number; };
+    auto number = std::make_unique<int>(7);
+
+    CHECK_FALSE(pool.try_submit(read, std::move(number)));
+    REQUIRE(number);
+    CHECK_FALSE(pool.try_submit({.priority = 1}, read, std::move(number)));
+    REQUIRE(number);
+    gate.open();
+    pool.wait_idle();
+    CHECK(pool.try_submit(read, std::move(number)).value().result() == 7);
+}
+
+namespace {
+
+/// Cannot be copied, nor encoded.
+struct Obstinate {
+    Obstinate() = default;
+    Obstinate(const Obstinate& /*other*/) { throw std::domain_error("not to be copied"); }
+    template <typename Archive>
+    void serialize(Archive& /*ar*/) {
+        throw std::domain_error("not to be encoded");
+    }
+};
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("try_submit that throws leaves no task and takes no room", E, EVERY_POOL) {
+    E pool({.max_workers = 1, .max_pending = 1});
+    const Obstinate argument;
+    for (int i = 0; i < 3; ++i)
+        CHECK_THROWS_AS((void)pool.try_submit([](const Obstinate&) {}, argument),
+                        std::domain_error);
+    pool.wait_idle();
+    CHECK(pool.stats().pending == 0);
     CHECK(pool.try_submit(twice, 4).value().result() == 8);
 }
 

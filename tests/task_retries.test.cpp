@@ -218,8 +218,10 @@ TEST_CASE_TEMPLATE("cancel_futures cancels the further attempts", E, EVERY_POOL)
     gate.open();
     pool.shutdown();
 
-    CHECK(fails.done());
+    CHECK(message_of(fails) == "attempt 1");
     CHECK(running.count() == 1);
+    CHECK(pool.stats().failed == 1);
+    CHECK(pool.stats().cancelled == 1);
 }
 
 TEST_CASE_TEMPLATE("after a request to stop there is no further attempt", E, EVERY_POOL) {

@@ -287,6 +287,33 @@ TEST_CASE("an initializer that throws breaks the pool, with its words") {
     CHECK_THROWS_AS((void)pool.submit([] {}), muster::ShutdownError);
 }
 
+TEST_CASE("a pool that breaks breaks what runs and what waits for another attempt, too") {
+    std::atomic<int> workers{0};
+    ThreadPoolExecutor pool({.max_workers = 1, .initializer = [&workers] {
+                                 if (++workers == 2) throw std::runtime_error("no database");
+                             }});
+    std::atomic<int> attempts{0};
+    auto delayed = pool.submit({.retries = 1, .retry_delay = std::chrono::hours(24)}, [&attempts] {
+        ++attempts;
+        throw std::domain_error("an attempt");
+    });
+    while (attempts == 0 || pool.stats().pending == 0) std::this_thread::yield();
+    const Event gate;
+    auto returns = pool.submit([gate] { return gate.wait(), 1; });
+    auto throws = pool.submit([] { throw std::domain_error("its own"); });
+    while (pool.stats().running == 0) std::this_thread::yield();
+
+    pool.resize(2);
+
+    CHECK_THROWS_AS(delayed.result(), muster::BrokenThreadPool);
+    CHECK_THROWS_AS(throws.result(), muster::BrokenThreadPool);
+    gate.set();
+    CHECK_THROWS_AS((void)returns.result(), muster::BrokenThreadPool);
+    CHECK(attempts == 1);
+    pool.wait_idle();
+    CHECK(pool.stats().completed == 0);
+}
+
 TEST_CASE("an initializer may throw anything") {
     ThreadPoolExecutor pool({.max_workers = 2, .initializer = [] { throw 42; }});
     auto task = pool.submit([] {});

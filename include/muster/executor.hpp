@@ -85,20 +85,20 @@ class ExecutorInterface {
         return hand_over(std::move(task));
     }
 
-    /// As `submit`, but returns an empty optional instead of waiting when the pool is full.
+    /// As `submit`, but when the pool is full it returns an empty optional instead of waiting, and
+    /// leaves the arguments as they were.
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
     std::optional<Result<F, Args...>> try_submit(F&& fn, Args&&... args) {
-        auto task = Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
-        if (!owner_->try_accept()) return std::nullopt;
-        return hand_over(std::move(task));
+        return try_hand_over(
+            [&] { return Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...); });
     }
     template <typename F, typename... Args>
     std::optional<Result<F, Args...>> try_submit(TaskOptions options, F&& fn, Args&&... args) {
-        auto task = Calls::make_with(*owner_, std::move(options), std::forward<F>(fn),
-                                     std::forward<Args>(args)...);
-        if (!owner_->try_accept()) return std::nullopt;
-        return hand_over(std::move(task));
+        return try_hand_over([&] {
+            return Calls::make_with(*owner_, std::move(options), std::forward<F>(fn),
+                                    std::forward<Args>(args)...);
+        });
     }
 
     /// Has `fn(args...)` run, without a future. What it throws goes to the option `on_error`.
@@ -208,6 +208,21 @@ class ExecutorInterface {
         auto task = Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
         if (!owner_->accept(deadline)) return std::nullopt;
         return hand_over(std::move(task));
+    }
+
+    /// The task is made when there is room for it, since it takes the arguments.
+    template <typename Make>
+    auto try_hand_over(const Make& make) {
+        using Handed = std::optional<decltype(hand_over(make()))>;
+        if (!owner_->try_accept()) return Handed();
+        decltype(make()) task;
+        try {
+            task = make();
+        } catch (...) {
+            owner_->retract();
+            throw;
+        }
+        return Handed(hand_over(std::move(task)));
     }
 
     template <typename Made>

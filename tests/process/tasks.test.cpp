@@ -2,6 +2,8 @@
 // ctest: concurrency start_methods
 // Cancelling, stopping, callbacks, posting and counting in process pools.
 #include <muster/process_pool_executor.hpp>
+#include <muster/wait.hpp>
+#include <muster/when.hpp>
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -20,6 +22,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "support/asleep.hpp"
@@ -230,6 +233,28 @@ TEST_CASE("a callback may submit to its pool and wait for the result") {
         [&](const Future<int>& done) { seen = pool.submit(same, done.result() + 1).result(); });
     pool.wait_idle();
     CHECK(seen == 21);
+}
+
+TEST_CASE("a callback may wait for what other callbacks of its pool bring about") {
+    ProcessPoolExecutor pool(1);
+    std::vector<int> seen;
+    const auto next = [](int x) { return x + 1; };
+    TaskGate gate;
+    pool.submit(TaskGate::pass, gate.path(), 'a').add_done_callback([&](const auto&) {
+        seen.push_back(pool.submit(same, 1).then(next).result());
+        auto all = muster::when_all(pool.submit(same, 3), pool.submit(same, 4));
+        seen.push_back(std::get<1>(all.result()));
+        auto any = muster::when_any(pool.submit(same, 5), pool.submit(same, 5));
+        seen.push_back(any.result().future.result());
+        std::vector links{pool.submit(same, 6).then(next), pool.submit(same, 7).then(next)};
+        for (const auto& link : muster::as_completed(links)) (void)link;
+        seen.push_back(links.back().result());
+    });
+    auto chained = pool.submit(same, 10).then(next);
+    gate.open();
+    REQUIRE(pool.wait_idle_for(std::chrono::milliseconds(muster::test::patience_ms)));
+    CHECK(seen == std::vector{2, 4, 5, 8});
+    CHECK(chained.result() == 11);
 }
 
 TEST_CASE("a callback may wait until its pool is idle, the callbacks of others included") {

@@ -178,6 +178,8 @@ class StateBase {
     /// overran its time is left to `end_overrun`, which calls users' code.
     virtual std::optional<Overrun> alarm(Clock::time_point /*when*/) noexcept { return {}; }
     virtual void end_overrun(const Overrun& /*overrun*/) noexcept {}
+    /// Ends the delay before its next attempt, if it was added to the timers for that.
+    virtual void hasten() noexcept {}
 
     /// Runs in this thread what this state waits for, if that has not begun and this thread is a
     /// worker of the pool that has it. True when something was run, so the caller looks again.

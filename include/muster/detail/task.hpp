@@ -126,6 +126,13 @@ class Task : public State<R>, public Runnable {
         return Overrun{copy_of_source(), settles};
     }
 
+    void hasten() noexcept final {
+        const std::lock_guard held(attempts_->mutex);
+        if (this->phase() != Phase::pending || !attempts_->alarm) return;
+        clear_alarm();
+        queue_again();
+    }
+
     void end_overrun(const Overrun& overrun) noexcept final {
         // Who waits for the outcome does not wait for stop callbacks.
         Continuation* const callbacks = overrun.settles ? this->publish(Phase::failed) : nullptr;
@@ -204,14 +211,13 @@ class Task : public State<R>, public Runnable {
             if (attempts_) begin_attempt();
             Stored<R> value =
                 attempts_ && attempts_->retries_left != 0 ? attempts_->call_copies(*this) : call();
-            if (attempts_)
-                if (std::exception_ptr late = end_attempt()) return late;
+            if (std::exception_ptr overruling = end_attempt()) return overruling;
             this->emplace_value(std::move(value));
             this->drop_work();
             return nullptr;
         } catch (...) {
-            std::exception_ptr late = attempts_ ? end_attempt() : nullptr;
-            return late ? late : std::current_exception();
+            std::exception_ptr overruling = end_attempt();
+            return overruling ? overruling : std::current_exception();
         }
     }
 
@@ -227,11 +233,15 @@ class Task : public State<R>, public Runnable {
         if (attempts_->options.timeout) set_alarm(deadline_after(*attempts_->options.timeout));
     }
 
-    /// From here on the attempt cannot run into its time limit. Returns the error if it has.
+    /// From here on the attempt cannot run into its time limit. Returns the error that it has
+    /// whatever came of the call, if there is one.
     std::exception_ptr end_attempt() noexcept {
-        const std::lock_guard held(attempts_->mutex);
-        clear_alarm();
-        return attempts_->timed_out ? attempts_->error : nullptr;
+        if (attempts_) {
+            const std::lock_guard held(attempts_->mutex);
+            clear_alarm();
+            if (attempts_->timed_out) return attempts_->error;
+        }
+        return owner_->broken();
     }
 
     /// After a failed attempt: makes the task pending again, unless it was the last one. Sets
@@ -260,6 +270,7 @@ class Task : public State<R>, public Runnable {
             }
         }
         if (!again && owner_->cancels_retries()) this->cancel();
+        if (!again && owner_->broken()) hasten();
         return true;
     }
 
@@ -302,7 +313,8 @@ class Task : public State<R>, public Runnable {
         return true;
     }
     [[nodiscard]] bool may_retry() const noexcept {
-        return attempts_->retries_left != 0 && !attempts_->stop_requested && !owner_->broken();
+        return attempts_->retries_left != 0 && !attempts_->stop_requested &&
+               !owner_->cancels_retries() && !owner_->broken();
     }
     void set_alarm(const Deadline& when) {
         if (!when) return;

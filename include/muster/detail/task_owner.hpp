@@ -8,10 +8,12 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <utility>
 
 #include <muster/detail/admission.hpp>
 #include <muster/detail/error_handler.hpp>
+#include <muster/detail/frame.hpp>
 #include <muster/detail/gate.hpp>
 #include <muster/detail/ledger.hpp>
 #include <muster/detail/local_delays.hpp>
@@ -54,6 +56,13 @@ class TaskOwner {
             return false;
         count_in();
         return true;
+    }
+
+    /// Takes back what was counted in: there is no task.
+    void retract() noexcept {
+        ledger_.refuse();
+        admission_.leave();
+        out_of_work(ledger_.common());  // Who looked in between has seen one task too many.
     }
 
     /// Throws when this process cannot use the executor at all.
@@ -138,6 +147,14 @@ class TaskOwner {
         for (const Ref<StateBase>& task : timers().waiting()) task->cancel();
         for (const Ref<StateBase>& task : delays_.tasks()) task->cancel();
     }
+    /// The executor is broken: tasks that wait for their next attempt learn of it now. Either this
+    /// finds the task, or who puts it back sees that it is broken.
+    void hasten_retries() noexcept {
+        try {
+            for (const Ref<StateBase>& task : timers().waiting()) task->hasten();
+        } catch (const std::bad_alloc&) {  // They learn of it when their delay is over.
+        }
+    }
     [[nodiscard]] bool cancels_retries() const noexcept {
         return cancels_retries_.load(std::memory_order_seq_cst);
     }
@@ -204,6 +221,11 @@ class TaskOwner {
             if (frame->worker) return frame->owner->gate_here();
         return nullptr;
     }
+    /// Called before a wait for what callbacks do: if this thread runs those of executors, others run
+    /// the rest of them meanwhile.
+    static void step_aside_here() noexcept {
+        for (const Frame* frame = frames(); frame; frame = frame->below) frame->owner->step_aside();
+    }
     /// Makes workers that wait look again whether they have to run what they wait for.
     virtual void look_again() noexcept {}
 
@@ -265,32 +287,7 @@ class TaskOwner {
     }
 
   protected:
-    /// One stretch of this thread's stack in which tasks of an executor run.
-    struct Frame {
-        TaskOwner* owner;
-        std::size_t tasks;
-        void* worker;
-        Frame* below;
-        bool waits_for_idle = false;
-    };
-    static Frame*& frames() noexcept {
-        static thread_local Frame* top = nullptr;
-        return top;
-    }
-    class FrameGuard {
-      public:
-        FrameGuard(TaskOwner& owner, std::size_t tasks, void* worker = nullptr) noexcept
-            : frame_{&owner, tasks, worker, frames(), false} {
-            frames() = &frame_;
-        }
-        FrameGuard(const FrameGuard&) = delete;
-        FrameGuard& operator=(const FrameGuard&) = delete;
-        ~FrameGuard() { frames() = frame_.below; }
-        Frame& operator*() noexcept { return frame_; }
-
-      private:
-        Frame frame_;
-    };
+    virtual void step_aside() noexcept {}
 
     virtual ~TaskOwner() = default;
 
@@ -363,9 +360,7 @@ class TaskOwner {
         ledger_.accept();
         // Either this sees the shutdown, or the shutdown sees the task and waits for it.
         if (closed()) {
-            ledger_.refuse();
-            admission_.leave();
-            out_of_work(ledger_.common());  // Who looked in between has seen one task too many.
+            retract();
             throw_if_closed();
         }
     }

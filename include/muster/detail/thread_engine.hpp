@@ -270,12 +270,15 @@ class ThreadEngine : public TaskOwner {
         try {
             initializer_();
         } catch (...) {
-            const std::lock_guard held(broken_lock_);
-            if (is_broken_.load(std::memory_order_relaxed)) return;
-            broken_ = std::make_exception_ptr(
-                BrokenThreadPool("muster: the thread pool is broken: its initializer threw: " +
-                                 describe(std::current_exception())));
-            is_broken_.store(true, std::memory_order_release);
+            {
+                const std::lock_guard held(broken_lock_);
+                if (is_broken_.load(std::memory_order_relaxed)) return;
+                broken_ = std::make_exception_ptr(
+                    BrokenThreadPool("muster: the thread pool is broken: its initializer threw: " +
+                                     describe(std::current_exception())));
+                is_broken_.store(true, std::memory_order_release);
+            }
+            hasten_retries();
         }
     }
 

@@ -49,7 +49,7 @@ class CallbackThread {
 
     /// Called before a wait for what other callbacks do. If this is itself a callback, those that
     /// wait go on in another thread, and this one ends with it.
-    void step_aside() {
+    void step_aside() noexcept {
         const std::lock_guard held(shared_->mutex);
         if (thread_.get_id() != std::this_thread::get_id()) return;
         thread_.detach();

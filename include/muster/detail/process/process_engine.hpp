@@ -109,7 +109,7 @@ class ProcessEngine : public ProcessManager {
     bool wait_idle(const Deadline& deadline) override {
         // A result that is decoded may end the program, which then waits for this pool.
         if (inherited() || receiving_here()) return true;
-        callbacks_.step_aside();
+        step_aside();
         return TaskOwner::wait_idle(deadline);
     }
 
@@ -141,6 +141,10 @@ class ProcessEngine : public ProcessManager {
 
   protected:
     ~ProcessEngine() override = default;
+
+    void step_aside() noexcept override {
+        if (!inherited()) callbacks_.step_aside();
+    }
 
     void quiet() noexcept override {
         quitting_.store(true, std::memory_order_seq_cst);
