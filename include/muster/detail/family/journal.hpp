@@ -54,6 +54,8 @@ class Guard {
                 entries_[i].value.load(std::memory_order_relaxed), std::memory_order_release);
         }
         count_.store(0, std::memory_order_release);
+        // What the next change notes comes after, wherever this thread is killed.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
     }
 
     os::RobustMutex mutex_;

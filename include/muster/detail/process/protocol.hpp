@@ -31,7 +31,7 @@
 /// A worker owns no lock and shares no queue with other workers, so its death at any instruction
 /// leaves nothing locked. The claim word says which task it took along: the one that is begun and
 /// whose result is not published.
-// Models of the protocol stand in tests/models/claims.pml and results.pml.
+// Models of the protocol stand in tests/models/claims.pml, result_ring.pml and results.pml.
 namespace muster::detail {
 
 /// Bytes from the start of a memory.
@@ -157,6 +157,8 @@ struct ResultHeader {
     /// Whether these can be times of a task.
     [[nodiscard]] bool timely() const noexcept { return 0 <= began_ns && began_ns <= ended_ns; }
 };
+// Padding is published with the result behind it, so there must be room for both.
+static_assert(2 * (sizeof(ResultHeader) + largest_ring_result) <= result_ring_bytes);
 
 /// Follows the header of a large result.
 struct LargeResult {

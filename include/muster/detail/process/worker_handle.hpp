@@ -212,7 +212,7 @@ struct WorkerHandle {
 
     /// Whether it runs a task that began before `when`.
     [[nodiscard]] bool runs_since_before(Clock::time_point when) const noexcept {
-        return began() < when && busy();
+        return busy() && began() < when;  // Of a task that begins now, not of the one before.
     }
 
     /// The first moment at which one of its tasks can be past its time limit.
