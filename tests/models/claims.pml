@@ -31,7 +31,7 @@ bool quit;
 byte asleep;       // WorkerPage::asleep
 bool in_system;    // The worker sleeps on that word.
 byte published;
-byte results[tasks];  // The result ring: which task; large enough, see results.pml for its room.
+byte results[tasks];  // The result ring: which task; large enough, see result_ring.pml for its room.
 byte result_turns[tasks];
 bool dead, ended;
 
