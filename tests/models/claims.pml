@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// headers: detail/process/protocol.hpp detail/process/worker_handle.hpp detail/process/worker_main.hpp detail/process/result_writer.hpp
-// mutants: HEAD_FIRST READ_BEFORE_CLAIM RECORD_AFTER_OFFER RECALL_STORES NO_HEAD_CHECK SLEEPS_AFTER_LOOK RELAXED_HEAD DEATH_BEFORE_RESULTS
+// headers: detail/process/protocol.hpp detail/process/worker_handle.hpp detail/process/worker_main.hpp detail/process/result_writer.hpp detail/process/dispatcher.hpp
+// mutants: HEAD_FIRST READ_BEFORE_CLAIM RECORD_AFTER_OFFER RECALL_STORES NO_HEAD_CHECK SLEEPS_AFTER_LOOK NO_SECOND_LOOK RELAXED_HEAD RELAXED_QUIT BEGINS_BY_STORE SKIPS_BY_STORE OFFERS_BY_STORE BEGUN_LATE DEATH_BEFORE_RESULTS
 //
 // The tasks on their way to a worker process and back: TaskRing, the claim words, and the sleep of
 // the worker, with WorkerHandle::hand_out(), fill_hole(), recall(), wake(), running() on the parent's
@@ -10,7 +10,7 @@
 //
 // Proved: no task runs twice, each gets one outcome, the one that was lost with the worker included;
 // what was published is not lost; the worker does not sleep while a task is there for it or while it
-// is to quit. The bell that tells the parent of results is in results.pml: here it looks all the time.
+// is to quit; and who sees that a task has begun sees since when. The bell that tells the parent of results is in results.pml: here it looks all the time.
 //
 // A relaxed operation takes effect after the next load of another word: what a store buffer does.
 
@@ -33,6 +33,7 @@ bool in_system;    // The worker sleeps on that word.
 byte published;
 byte results[tasks];  // The result ring: which task; large enough, see result_ring.pml for its room.
 byte result_turns[tasks];
+byte begun_at;     // WorkerPage::begun_ns: the clock is the turn.
 bool dead, ended;
 
 byte ran[tasks], outcomes[tasks];
@@ -44,9 +45,9 @@ active proctype Worker() {
         do
         :: true ->
             // wait_for()
-            do
+            do  /*= while (!either()) if (!spin_until(either)) sleep_until_rung(page_, either); return handed_out(); */
             :: true ->
-                look = ring_head != number || quit;
+                look = ring_head != number || quit;  /*= const auto handed_out = [&] { return ring_.head.load(std::memory_order_seq_cst) != number; }; const auto quits = [&] { return ring_.quit.load(std::memory_order_seq_cst) != 0; }; const auto either = [&] { return handed_out() || quits(); }; */
                 if
                 :: look -> break
                 :: else
@@ -56,7 +57,9 @@ active proctype Worker() {
                 asleep = 1;
 #else
                 asleep = 1;  /*= page.asleep.store(1, std::memory_order_seq_cst); if (!ready()) os::sleep_on(page.asleep, 1, std::nullopt, os::Sharing::processes); */
+#ifndef MUTANT_NO_SECOND_LOOK
                 look = ring_head != number || quit;
+#endif
 #endif
                 if
                 :: !look ->
@@ -74,30 +77,48 @@ end_asleep:         !in_system
 #ifdef MUTANT_READ_BEFORE_CLAIM
             record = records[number % slots];
 #endif
+#ifndef MUTANT_BEGUN_LATE
+            begun_at = number + 1;  /*= page_.begun_ns.store(now(), std::memory_order_relaxed); std::atomic<std::uint64_t>& word = page_.claims[number % ring_slots]; */
+#endif
             do
             :: true ->
+#ifdef MUTANT_BEGINS_BY_STORE
+                seen = claims[number % slots];
+                if
+                :: seen == word(number, offered) -> claims[number % slots] = word(number, begun)
+                :: else
+                fi;
+#else
                 d_step {
                     seen = claims[number % slots];
                     if
-                    :: seen == word(number, offered) -> claims[number % slots] = word(number, begun)  /*= if (word.compare_exchange_strong(seen, claim_word(number, Claim::begun), */
+                    :: seen == word(number, offered) -> claims[number % slots] = word(number, begun)  /*= if (word.compare_exchange_strong(seen, claim_word(number, Claim::begun), std::memory_order_seq_cst)) return true; */
                     :: else
                     fi
                 };
+#endif
                 if
                 :: seen == word(number, offered) -> break
                 :: else
                 fi;
+#ifdef MUTANT_SKIPS_BY_STORE
+                claims[number % slots] = word(number, skipped);
+#else
                 d_step {
                     if
-                    :: claims[number % slots] == seen -> claims[number % slots] = word(number, skipped)  /*= if (word.compare_exchange_strong(seen, claim_word(number, Claim::skipped), */
+                    :: claims[number % slots] == seen -> claims[number % slots] = word(number, skipped)  /*= if (word.compare_exchange_strong(seen, claim_word(number, Claim::skipped), std::memory_order_seq_cst)) return false; */
                     :: else -> seen = none
                     fi
                 };
+#endif
                 if
                 :: seen != none -> break
                 :: else
                 fi
             od;
+#ifdef MUTANT_BEGUN_LATE
+            begun_at = number + 1;
+#endif
             if
             :: seen == word(number, offered) ->
 #ifndef MUTANT_READ_BEFORE_CLAIM
@@ -133,8 +154,9 @@ inline take(turn) {
     slot_task[(turn) % slots] = none
 }
 
-#define free_head (slot_task[head % slots] == none && \
-                   (head < slots || claims[head % slots] != word(head - slots, recalled)))
+/*= return page().claims[number % ring_slots].load(std::memory_order_acquire) == claim_word(number, Claim::recalled); */
+#define is_recalled(turn) (claims[(turn) % slots] == word(turn, recalled))
+#define free_head (slot_task[head % slots] == none && (head < slots || !is_recalled(head - slots)))  /*= return !slots_[head_ % ring_slots].task && (head_ < ring_slots || !is_recalled(head_ - ring_slots)); */
 
 inline recall_turn() {
     recalls--;
@@ -149,14 +171,14 @@ inline recall_turn() {
     d_step {
         done = claims[turn % slots] == word(turn, offered);
         if
-        :: done -> claims[turn % slots] = word(turn, recalled)  /*= offered, claim_word(number, Claim::recalled), std::memory_order_seq_cst)) { */
+        :: done -> claims[turn % slots] = word(turn, recalled)  /*= if (!page().claims[number % ring_slots].compare_exchange_strong( offered, claim_word(number, Claim::recalled), std::memory_order_seq_cst)) { */
         :: else
         fi
     };
 #endif
     if
     :: done -> d_step { waiting[slot_task[turn % slots]] = true; take(turn) }
-    :: else -> hole[turn] = false
+    :: else -> hole[turn] = false; assert(begun_at > turn)  // overdue()
     fi
 }
 
@@ -191,7 +213,7 @@ active proctype Parent() {
         do
         :: turn < head && !done ->
             d_step {
-                seen = hole[turn] && claims[turn % slots] == word(turn, recalled) &&
+                seen = hole[turn] && is_recalled(turn) &&
                        slot_task[turn % slots] == none;
                 if
                 :: slot_task[0] != none && slot_turn[0] > turn -> seen = 0
@@ -208,13 +230,21 @@ active proctype Parent() {
 #ifndef MUTANT_RECORD_AFTER_OFFER
                 records[turn % slots] = task;  /*= place(number, handle); std::uint64_t recalled = claim_word(number, Claim::recalled); */
 #endif
+#ifdef MUTANT_OFFERS_BY_STORE
+                done = is_recalled(turn);
+                if
+                :: done -> claims[turn % slots] = word(turn, offered)
+                :: else
+                fi;
+#else
                 d_step {
-                    done = claims[turn % slots] == word(turn, recalled);
+                    done = is_recalled(turn);
                     if
-                    :: done -> claims[turn % slots] = word(turn, offered)  /*= recalled, claim_word(number, Claim::offered), std::memory_order_seq_cst)) { */
+                    :: done -> claims[turn % slots] = word(turn, offered)  /*= if (page().claims[number % ring_slots].compare_exchange_strong( recalled, claim_word(number, Claim::offered), std::memory_order_seq_cst)) { */
                     :: else
                     fi
                 };
+#endif
 #ifdef MUTANT_RECORD_AFTER_OFFER
                 records[turn % slots] = task;
 #endif
@@ -252,7 +282,7 @@ active proctype Parent() {
 #ifndef MUTANT_RELAXED_HEAD
             seen = asleep;  /*= if (page().asleep.load(std::memory_order_seq_cst) == 0) return; */
 #endif
-            if
+            if  /*= if (task.timeout) limit = earlier(limit, deadline_after(*task.timeout)); worker.wake(); */
             :: seen != 0 ->
                 asleep = 0;  /*= page().asleep.store(0, std::memory_order_seq_cst); os::wake_one(page().asleep, os::Sharing::processes); */
                 in_system = false
@@ -288,7 +318,7 @@ active proctype Parent() {
                 task = slot_task[turn];
                 // begun(): WorkerCrashed. Others run what had not begun: they are counted in `ran`.
                 if
-                :: claims[turn] == word(slot_turn[turn], begun) -> assert(received == published)
+                :: claims[turn] == word(slot_turn[turn], begun) -> assert(received == published && begun_at > slot_turn[turn])  /*= return page().claims[number % ring_slots].load(std::memory_order_acquire) == claim_word(number, Claim::begun); */
                 :: else -> d_step { ran[task]++; assert(ran[task] == 1) }
                 fi;
                 skip;
@@ -313,8 +343,13 @@ active proctype Parent() {
         assert(left == 0);
         break
     :: left == 0 ->
+#ifdef MUTANT_RELAXED_QUIT
+        seen = asleep;
+        quit = true;
+#else
         quit = true;  /*= ring_.quit.store(1, std::memory_order_seq_cst); wake(); */
         seen = asleep;
+#endif
         if
         :: seen != 0 -> asleep = 0; in_system = false
         :: else

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 // headers: detail/gate.hpp detail/admission.hpp
-// mutants: COUNT_AFTER_LOOK TURN_AFTER_LOOK WAKE_BEFORE_TURN RELAXED_COUNT RELAXED_CHANGE
+// mutants: COUNT_AFTER_LOOK TURN_AFTER_LOOK WAKE_BEFORE_TURN RELAXED_COUNT RELAXED_CHANGE TAKES_BY_STORE
 //
 // Gate::wait() and Gate::notify_one(), used as Admission does: who looks takes a place if there is
-// one, and who leaves wakes one. (Gate::notify() does the same and wakes all.)
+// one, and who leaves wakes one. (Gate::notify() does the same and wakes all, watched() is its look.)
 //
 // Proved: no waiter without a deadline sleeps for good while there is a place for it, and no place
 // is taken twice or lost, for two waiters without and one with a deadline, and three who leave.
@@ -17,20 +17,35 @@ byte turns, waiters;
 byte room, taken;
 bool asleep[waiters_max];  // In the system's queue of those who sleep on turns_.
 
+/*= void notify() noexcept { if (waiters_.load(std::memory_order_seq_cst) == 0) return; turns_.fetch_add(1, std::memory_order_release); os::wake_all(turns_); } */
+/*= [[nodiscard]] bool watched() const noexcept { return waiters_.load(std::memory_order_seq_cst) != 0; } */
+
 inline look(found) {  // ready(), here Admission::try_enter().
+#ifdef MUTANT_TAKES_BY_STORE
+    left = room;
+    found = left > 0;
+    if
+    :: found -> d_step { room = left - 1; taken++ }
+    :: else
+    fi
+#else
     d_step {
-        found = room > 0;
+        found = room > 0;  /*= std::int64_t room = room_.load(std::memory_order_seq_cst); */
         if
-        :: found -> room--; taken++
+        :: found -> room--; taken++  /*= while (room > 0) if (room_.compare_exchange_weak(room, room - 1, std::memory_order_seq_cst)) return true; */
         :: else
         fi
     }
+#endif
 }
 
 active [waiters_max] proctype Waiter() {
     byte seen;
     bool ready;
-    look(ready)
+#ifdef MUTANT_TAKES_BY_STORE
+    byte left;
+#endif
+    look(ready)  /*= gate_.wait([&] { return closed() || (entered = try_enter()); }, deadline); */
     if
     :: ready -> goto done
     :: else
@@ -103,7 +118,7 @@ active [places] proctype Leaver() {
     room++;
 #else
     room++;  /*= room_.fetch_add(1, std::memory_order_seq_cst); gate_.notify_one(); */
-    counted = waiters;  /*= if (waiters_.load(std::memory_order_seq_cst) == 0) return; */
+    counted = waiters;  /*= void notify_one() noexcept { if (waiters_.load(std::memory_order_seq_cst) == 0) return; turns_.fetch_add(1, std::memory_order_release); os::wake_one(turns_); } */
 #endif
     if
     :: counted != 0 ->

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 // headers: detail/idle_workers.hpp detail/thread_engine.hpp detail/thread_worker.hpp detail/ready_queue.hpp
-// mutants: NO_SECOND_LOOK LOOK_BEFORE_LYING_DOWN RELAXED_PUSH RELAXED_COUNTS FINDER_KEEPS_QUIET WAKE_WITHOUT_SEARCH
+// mutants: NO_SECOND_LOOK LOOK_BEFORE_LYING_DOWN RELAXED_PUSH RELAXED_COUNTS FINDER_KEEPS_QUIET RELAXED_END_SEARCH WAKE_WITHOUT_SEARCH QUITS_AFTER_WAKE QUIT_UNSEEN
 //
 // Which worker of a thread pool is awake: IdleWorkers, with ThreadEngine::requeue(), signal_work(),
-// start_another(), serve() and steal_from().
+// start_another(), serve(), steal_from() and quiet().
 // Two workers, of which the pool starts the second one when it is needed, and two threads that submit
 // three tasks. A worker takes up to one more than it runs along into its own queue. The first two
 // tasks to begin wait for each other, so both workers must have come to them.
 //
 // Proved: all tasks run, also those that wait for others which another worker must run: nobody
-// sleeps, and no worker is left unstarted, while there is a task that no awake worker comes to.
+// sleeps, and no worker is left unstarted, while there is a task that no awake worker comes to. And
+// that all workers end when the pool does, which is when all tasks have.
 // The queues themselves are in ready_queue.pml; here they are numbers of tasks.
 // A relaxed operation takes effect after the next load of another word: what a store buffer does.
 
@@ -22,6 +23,8 @@ bool in_list[workers];         // sleepers_
 bool woken[workers];
 byte live = 1, accepted, ended;
 bool spin_lock;
+bool quitting;
+byte gone;         // Workers that have ended.
 byte begun, together;
 
 inline lock() { atomic { !spin_lock -> spin_lock = true } }
@@ -39,7 +42,7 @@ inline signal_by_counts() {
         lock();
         other = workers;
         d_step {  // pop()
-            if
+            if  /*= return any_searching(counts_.load(std::memory_order_seq_cst)); */
             :: searching == 0 && in_list[0] -> other = 0
             :: searching == 0 && !in_list[0] && in_list[1] -> other = 1  /*= if (!any_searching()) woken = pop(); */
             :: else
@@ -56,7 +59,8 @@ inline signal_by_counts() {
         };
         unlock();
         if
-        :: other != workers -> woken[other] = true  /*= if (woken) woken->wake(); */
+        :: other != workers ->  /*= if (woken) woken->wake(); */
+            woken[other] = true  /*= woken.store(1, std::memory_order_release); os::wake_one(woken); */
         :: else
         fi
     :: !any && none ->
@@ -66,7 +70,7 @@ inline signal_by_counts() {
                 if
                 :: live < workers && accepted - ended > live && searching == 0 ->  /*= if (ledger().outstanding() <= workers_.live()) return false; return !quitting_.load() && !idle_workers_.any_searching(); */
                     searching++;  /*= idle_workers_.begin_search(); retain(); return counted = true; */
-                    live++;
+                    live++;  /*= void begin_search() noexcept { counts_.fetch_add(one_searching, std::memory_order_seq_cst); } */
                     run Worker(1)
                 :: else
                 fi
@@ -80,9 +84,9 @@ inline signal_by_counts() {
 }
 
 inline look_at_queues(found) {  // work_available(): one queue after the other.
-    found = ready > 0;
+    found = ready > 0;  /*= return inbox_.load(std::memory_order_seq_cst) == nullptr && sorted_.load(std::memory_order_seq_cst) == 0; */
     if
-    :: !found -> found = queue[0] > 0
+    :: !found -> found = queue[0] > 0  /*= return size_.load(std::memory_order_seq_cst) == 0; */
     :: else
     fi;
     if
@@ -105,7 +109,7 @@ inline next(task) {
             if
             :: ready > 0 -> ready--; task = true;
                 if
-                :: ready > 0 -> ready--; queue[me]++  // A batch; seen before it leaves the other.
+                :: ready > 0 -> ready--; queue[me]++  /*= if (!batch.empty()) local.push_all(batch); } } count(); return task; */
                 :: true
                 fi
             :: else
@@ -117,14 +121,14 @@ inline next(task) {
     :: !task ->  // steal_into()
         atomic {
             stolen = (queue[1 - me] + 1) / 2;
-            queue[1 - me] = queue[1 - me] - stolen
+            queue[1 - me] = queue[1 - me] - stolen  /*= for (; count > 0; --count) stolen.push_back(*list_.pop_front()); size_.store(list_.size(), std::memory_order_seq_cst); */
         };
         if
         :: stolen > 0 ->
             task = true;
             if
             :: stolen > 1 ->
-                queue[me] = queue[me] + stolen - 1;
+                queue[me] = queue[me] + stolen - 1;  /*= while (Runnable* task = added.pop_front()) list_.push_back(*task); size_.store(list_.size(), std::memory_order_seq_cst); */
                 signal_work()  /*= if (task && !me.local.empty()) signal_work(); */
             :: else
             fi
@@ -136,17 +140,18 @@ inline next(task) {
 }
 
 proctype Worker(byte me) {
-    bool is_searching = true, task, found, any, none;
+    bool is_searching = true, task, found, any, none, quits;
     byte other, stolen, mine;
     do
     :: true ->
         next(task);
         if
         :: !task ->
-            if
+            if  /*= while (!any_searching(counts)) if (counts_.compare_exchange_weak(counts, counts + one_searching, std::memory_order_seq_cst)) return true; */
             :: !is_searching -> d_step { is_searching = searching == 0; searching = searching + is_searching }  /*= searching = searching || idle_workers_.try_begin_search(); out_of_work(me.cell); */
             :: else
             fi;
+            quits = quitting;  /*= quits = quitting_.load(std::memory_order_seq_cst); task = next(me); */
             next(task)
         :: else
         fi;
@@ -154,9 +159,16 @@ proctype Worker(byte me) {
         :: task ->
             if
             :: is_searching ->
-                d_step { is_searching = false; searching-- };  /*= if (std::exchange(searching, false)) { idle_workers_.end_search(); if (work_available()) signal_work(); } */
-#ifndef MUTANT_FINDER_KEEPS_QUIET
+#ifdef MUTANT_RELAXED_END_SEARCH
                 look_at_queues(found);
+                d_step { is_searching = false; searching-- };
+#else
+                d_step { is_searching = false; searching-- };  /*= if (std::exchange(searching, false)) { idle_workers_.end_search(); if (work_available()) signal_work(); } */
+#endif
+#ifndef MUTANT_FINDER_KEEPS_QUIET
+#ifndef MUTANT_RELAXED_END_SEARCH
+                look_at_queues(found);  /*= void end_search() noexcept { counts_.fetch_sub(one_searching, std::memory_order_seq_cst); } */
+#endif
                 if
                 :: found -> signal_work()
                 :: else
@@ -172,6 +184,7 @@ proctype Worker(byte me) {
             :: else
             fi;
             d_step { ended++; task = false; mine = 0 }
+        :: !task && quits -> break  /*= } else if (quits) { return; } else { */
         :: else ->
             // sleep()
 #ifdef MUTANT_LOOK_BEFORE_LYING_DOWN
@@ -190,6 +203,12 @@ proctype Worker(byte me) {
             look_at_queues(found);  /*= if (stays_up()) { const std::lock_guard held(lock_); */
 #endif
 #endif
+#ifndef MUTANT_QUIT_UNSEEN
+            if
+            :: !found -> found = quitting  /*= return work_available() || quitting_.load(std::memory_order_seq_cst) || workers_.live() > workers_.max(); */
+            :: else
+            fi;
+#endif
             if
             :: found ->
                 lock();
@@ -197,7 +216,7 @@ proctype Worker(byte me) {
                     found = in_list[me];
                     if
                     :: found -> in_list[me] = false; sleeping--; searching++  /*= if (remove(me)) return true; */
-                    :: else
+                    :: else  /*= *link = unwanted.below; counts_.fetch_add(one_searching - one_sleeping, std::memory_order_seq_cst); return true; */
                     fi
                 };
                 unlock()
@@ -205,20 +224,21 @@ proctype Worker(byte me) {
             fi;
             if
             :: !found ->
-end_asleep:     atomic { woken[me] -> woken[me] = false }  /*= woken.store(0, std::memory_order_relaxed); */
+end_asleep:     atomic { woken[me] -> woken[me] = false }  /*= while (woken.load(std::memory_order_acquire) == 0) os::sleep_on(woken, 0); woken.store(0, std::memory_order_relaxed); */
             :: else
             fi;
             found = false;
             is_searching = true
         fi
-    od
+    od;
+    gone++
 }
 
 proctype Submitter(byte count) {
     bool any, none;
     byte other;
     do
-    :: count > 0 ->
+    :: count > 0 ->  /*= list_.push_back(added); size_.store(list_.size(), std::memory_order_seq_cst); */
         count--;
         accepted++;
 #ifdef MUTANT_RELAXED_PUSH
@@ -233,6 +253,29 @@ proctype Submitter(byte count) {
     od
 }
 
+inline wake_all(me) {  // Under the lock.
+    if
+    :: in_list[me] ->
+        d_step { in_list[me] = false; sleeping--; searching++ };
+        woken[me] = true
+    :: else
+    fi
+}
+
+active proctype Closer() {
+    ended == tasks;
+#ifndef MUTANT_QUITS_AFTER_WAKE
+    quitting = true;  /*= quitting_.store(true, std::memory_order_seq_cst); idle_workers_.wake(ThreadWorkers::most); */
+#endif
+    lock();
+    wake_all(0);  /*= for (; count > 0 && sleepers_; --count) pop()->wake(); */
+    wake_all(1);
+    unlock();
+#ifdef MUTANT_QUITS_AFTER_WAKE
+    quitting = true
+#endif
+}
+
 init {
     atomic {
         searching = 1;  // start_first()
@@ -244,6 +287,6 @@ init {
 
 active proctype Monitor() {
 end: do
-    :: timeout -> assert(ended == tasks && ready == 0); break
+    :: timeout -> assert(ended == tasks && ready == 0 && gone == live); break
     od
 }

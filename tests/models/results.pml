@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// headers: detail/process/result_writer.hpp detail/process/process_core.hpp detail/process/process_manager.hpp
+// headers: detail/process/result_writer.hpp detail/process/process_core.hpp detail/process/process_manager.hpp detail/process/worker_handle.hpp
 // mutants: RELAXED_PUBLISH RELAXED_LED NO_LAST_LOOK EPOCH_LATE LOOK_AGAIN_LATE SILENT_SETTLE LEADER_LATE
 //
 // How a parent learns that its workers have published results: ResultWriter::publish(), ring_bell();
@@ -59,7 +59,7 @@ active proctype Worker() {
 
 inline receive() {  // Requires: `receiving`.
     do
-    :: published != received ->
+    :: published != received ->  /*= return page().published.load(std::memory_order_seq_cst) != received_; */
         done[received] = true;
         d_step {
 #ifndef MUTANT_SILENT_SETTLE
