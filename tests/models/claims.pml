@@ -178,7 +178,7 @@ inline recall_turn() {
 #endif
     if
     :: done -> d_step { waiting[slot_task[turn % slots]] = true; take(turn) }
-    :: else -> hole[turn] = false; assert(begun_at > turn)  // overdue()
+    :: else -> hole[turn] = false; assert(begun_at > turn)  /*= if (!task || !task->timeout || !begun(task->number)) continue; const Deadline limit = later_by(began(), *task->timeout); */
     fi
 }
 

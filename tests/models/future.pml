@@ -37,9 +37,9 @@ inline touch(node) {
 inline add(node, added) {
     do
     :: true ->
-        d_step { head = first; was_closed = closed };
+        d_step { head = first; was_closed = closed };  /*= bool add(Continuation& added) noexcept { std::uintptr_t head = head_.load(std::memory_order_acquire); */
         if
-        :: was_closed -> added = false; break  /*= if (head == closed) return false; */
+        :: was_closed -> added = false; break  /*= if (head == closed) return false; head &= ~locked; added.next = to_pointer(head); */
         :: else
         fi;
         next[node] = head;  /*= added.next = to_pointer(head); */
@@ -55,7 +55,7 @@ inline add(node, added) {
     od
 }
 
-inline close() {  /*= if (head_.compare_exchange_weak(head, closed, std::memory_order_acq_rel, */
+inline close() {  /*= std::uintptr_t head = head_.load(std::memory_order_acquire); for (;;) { head &= ~locked; if (head_.compare_exchange_weak(head, closed, std::memory_order_acq_rel, std::memory_order_acquire)) break; */
 #ifdef MUTANT_LOCK_IGNORED
     d_step { oldest = first; closed = true; first = 0 };
 #else
@@ -112,7 +112,7 @@ active proctype Runner() {
     byte oldest, node, following, rest;
     bool was_slept_on;
     if
-    :: d_step { phase == pending -> phase = running }  /*= if (phase_of(word) != from) return false; */
+    :: d_step { phase == pending -> phase = running }  /*= if (phase_of(word) != from) return false; } while (!word_.compare_exchange_weak(word, (word & ~phase_mask) | std::uint32_t(to), std::memory_order_acq_rel, std::memory_order_relaxed)); */
     :: phase != pending -> goto lost
     fi;
     d_step { settlers++; assert(settlers == 1) };
@@ -149,7 +149,7 @@ proctype Sleeper(byte me) {
     bool bit_seen;
     do
     :: true ->
-        d_step { seen = phase; bit_seen = slept_on };
+        d_step { seen = phase; bit_seen = slept_on };  /*= std::uint32_t word = word_.load(std::memory_order_acquire); while (phase_of(word) < Phase::cancelled) { */
         if
         :: seen >= done_from -> break
         :: else
@@ -171,14 +171,14 @@ proctype Sleeper(byte me) {
         :: !bit_seen
         :: else ->
             // The system compares and begins the sleep in one step.
-            d_step { asleep[me] = phase == seen && slept_on };  /*= if (!os::sleep_on(word_, word | slept_on, deadline)) return done(); */
+            d_step { asleep[me] = phase == seen && slept_on };  /*= if (!os::sleep_on(word_, word | slept_on, deadline)) return done(); word = word_.load(std::memory_order_acquire); */
             if
             :: !asleep[me]
             :: d_step { me == 0 && asleep[me] -> asleep[me] = false }; goto late
             fi
         fi
     od;
-    assert(phase == cancelled || outcome);
+    assert(phase == cancelled || outcome);  /*= return phase_of(word_.load(std::memory_order_acquire)); */
 late: skip
 }
 
@@ -205,7 +205,7 @@ active proctype LeavingWaiter() {
 #ifdef MUTANT_LOCK_IGNORED
     :: d_step { !closed -> locked = true; head = first };
 #else
-    :: d_step { !closed && !locked -> locked = true; head = first };  /*= if (head_.compare_exchange_weak(head, head | locked, std::memory_order_acq_rel, */
+    :: d_step { !closed && !locked -> locked = true; head = first };  /*= head = head_.load(std::memory_order_acquire); for (;;) { if (head == closed) return false; head &= ~locked; if (head_.compare_exchange_weak(head, head | locked, std::memory_order_acq_rel, std::memory_order_acquire)) return true; */
 #endif
         if
         :: head == waiter -> head = next[waiter]

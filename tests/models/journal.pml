@@ -75,7 +75,7 @@ inline carry_out() {
             i++
         }
 #else
-        d_step { word[journal_word[i]] = journal_value[i]; i++ }  /*= reinterpret_cast<SharedWord*>(place)->store( entries_[i].value.load(std::memory_order_relaxed), std::memory_order_release); */
+        d_step { word[journal_word[i]] = journal_value[i]; i++ }  /*= entries_[i].distance.load(std::memory_order_relaxed); reinterpret_cast<SharedWord*>(place)->store( entries_[i].value.load(std::memory_order_relaxed), std::memory_order_release); */
 #endif
     :: else -> break
     od;
@@ -100,7 +100,7 @@ inline lock() {
 }
 
 inline set(place, value) {
-    d_step { journal_word[count] = place; journal_value[count] = value; count++ };  /*= Guard::Entry& entry = guard_.entries_[count_++]; */
+    d_step { journal_word[count] = place; journal_value[count] = value; count++ };  /*= Guard::Entry& entry = guard_.entries_[count_++]; entry.distance.store( reinterpret_cast<std::byte*>(&word) - reinterpret_cast<std::byte*>(&guard_), std::memory_order_relaxed); entry.value.store(value, std::memory_order_relaxed); */
 #ifdef MUTANT_COUNT_FIRST
     journal_count = count;
 #endif

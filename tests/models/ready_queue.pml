@@ -24,7 +24,7 @@ active [pushers] proctype Pusher() {
     byte added = 2 * _pid + 1, newest, count;
     do
     :: count < 2 ->
-        newest = inbox;
+        newest = inbox;  /*= Runnable* newest = inbox_.load(std::memory_order_relaxed); do { */
         do
         :: true ->
 #ifndef MUTANT_NEXT_AFTER_PUSH
@@ -34,7 +34,7 @@ active [pushers] proctype Pusher() {
 #ifdef MUTANT_STORED_HEAD
             :: d_step { inbox = added; pushed++ }; break
 #else
-            :: d_step { inbox == newest -> inbox = added; pushed++ }; break  /*= while (!inbox_.compare_exchange_weak(newest, &added, std::memory_order_seq_cst, */
+            :: d_step { inbox == newest -> inbox = added; pushed++ }; break  /*= while (!inbox_.compare_exchange_weak(newest, &added, std::memory_order_seq_cst, std::memory_order_relaxed)); */
             :: d_step { inbox != newest -> newest = inbox }
 #endif
             fi
@@ -71,7 +71,7 @@ active [2] proctype Worker() {
 #endif
             // sort_inbox()
             if
-            :: inbox != 0 ->
+            :: inbox != 0 ->  /*= if (!inbox_.load(std::memory_order_relaxed)) return; */
 #ifdef MUTANT_EMPTIED_FIRST
                 d_step { newest = inbox; inbox = 0 };
                 sorted = 1;

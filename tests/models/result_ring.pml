@@ -102,7 +102,7 @@ active proctype Worker() {
                 !large_in_use;  /*= if (page_.large_in_use[i].load(std::memory_order_acquire) != 0) continue; */
 #endif
                 large_in_use = 1;  /*= page_.large_in_use[best].store(1, std::memory_order_relaxed); return best; */
-                large = sent
+                large = sent  /*= if (page_.large_in_use[i].load(std::memory_order_acquire) == 0) os::discard(fd_, blocks_[i].offset, blocks_[i].capacity); */
             fi;
             bytes = ring_units - written % ring_units;
             if

@@ -48,7 +48,7 @@ inline free(mutex) {
     }
 }
 
-inline add() {
+inline add() {  /*= static void in_this_order() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); } */
 #ifdef MUTANT_HEAD_BEFORE_NODE
     first = next[head];
     next[head] = m;
@@ -69,7 +69,7 @@ inline remove() {
     next[before[m]] = next[m]  /*= without_mark(links.before)->next = links.node.next; in_this_order(); */
 }
 
-inline lock() {
+inline lock() {  /*= head_->list_op_pending = &links.node; in_this_order(); */
 #ifndef MUTANT_LOCK_UNANNOUNCED
     announced[me] = m;  /*= own.announce(links_); const Locked got = take(own, 0); own.announce_none(); */
 #endif
@@ -81,7 +81,7 @@ inline lock() {
        add()  /*= own.add(links_); */
     :: word[m] != 0
     fi;
-    announced[me] = none
+    announced[me] = none  /*= in_this_order(); head_->list_op_pending = nullptr; */
 }
 
 inline unlock() {

@@ -122,7 +122,7 @@ inline wait() {
 #endif
     :: if
        :: atomic {
-              id_of(word) != 0 ->  /*= if (held && ((seen & FUTEX_WAITERS) != 0 || word().compare_exchange_strong(seen, seen | FUTEX_WAITERS, std::memory_order_relaxed))) { */
+              id_of(word) != 0 ->  /*= std::uint32_t seen = word().load(std::memory_order_relaxed); const bool held = (seen & FUTEX_TID_MASK) != 0; if (held && ((seen & FUTEX_WAITERS) != 0 || word().compare_exchange_strong(seen, seen | FUTEX_WAITERS, std::memory_order_relaxed))) { */
               word = word | waiters;
               seen = word;
               note_is_left()

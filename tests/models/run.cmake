@@ -39,6 +39,13 @@ function(compare_with_headers)
             string(REPLACE "<semicolon>" ";" quote "${quote}")
             message(SEND_ERROR "no longer in the headers: look whether the model still holds:\n"
                                "${quote}")
+            continue()
+        endif()
+        # Else one of the two could change unnoticed.
+        string(FIND "${code}" "${flat}" last REVERSE)
+        if(NOT found EQUAL last)
+            string(REPLACE "<semicolon>" ";" quote "${quote}")
+            message(SEND_ERROR "more than once in the headers: quote more of it:\n${quote}")
         endif()
     endforeach()
 endfunction()

@@ -115,7 +115,7 @@ inline set(place, value) {
 }
 
 inline unlink(block) {
-    set((word[previous_of(block)] == 0 -> head : next_of(word[previous_of(block)])), word[next_of(block)]);  /*= change.set(previous == 0 ? head : content_of(memory, previous).next, next); */
+    set((word[previous_of(block)] == 0 -> head : next_of(word[previous_of(block)])), word[next_of(block)]);  /*= const ArenaOffset next = content.next.load(); const ArenaOffset previous = content.previous.load(); change.set(previous == 0 ? head : content_of(memory, previous).next, next); */
     set((word[next_of(block)] == 0 -> tail : previous_of(word[next_of(block)])), word[previous_of(block)]);  /*= change.set(next == 0 ? tail : content_of(memory, next).previous, previous); */
     set(linked_of(block), 0)  /*= change.set(content.linked, 0); */
 }
@@ -151,7 +151,7 @@ inline notify_first() {
            unlock()
        };
 #endif
-       asleep[first] = false
+       asleep[first] = false  /*= os::wake_all(content.turn, os::Sharing::processes); */
     fi
 }
 
@@ -191,7 +191,7 @@ active [waiters] proctype Waiter() provided (victim == nobody || victim == _pid)
         do
         :: true ->
 #ifndef MUTANT_LOOKS_BEFORE_TURN
-            looked[own] = true;  /*= const std::uint32_t seen = content.turn.load(); if (content.linked.load() != 0) in_time = os::sleep_on(content.turn, seen, deadline, os::Sharing::processes); */
+            looked[own] = true;  /*= for (bool in_time = true; in_time && content.linked.load() != 0;) { const std::uint32_t seen = content.turn.load(); if (content.linked.load() != 0) in_time = os::sleep_on(content.turn, seen, deadline, os::Sharing::processes); */
 #endif
             if
             :: !word[linked_of(own)] -> break

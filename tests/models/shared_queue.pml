@@ -186,7 +186,7 @@ inline attempt_put() {
            holder[put] == nobody ->
            d_step {
 #ifndef MUTANT_FULL_UNGUARDED
-               no_room = is_full;  /*= return maxsize.load() != 0 && size() >= maxsize.load(); */
+               no_room = is_full;  /*= for (std::uint64_t taken = gets.load();;) { const std::uint64_t put = puts.load(); if (const std::uint64_t before = std::exchange(taken, gets.load()); before == taken) return put - taken; } } [[nodiscard]] bool is_full() const noexcept { return maxsize.load() != 0 && size() >= maxsize.load(); */
 #endif
                if
                :: no_room  /*= if (is_full()) return false; append(change, memory, item); change.commit(); return true; */
@@ -217,7 +217,7 @@ active [producers] proctype Producer() provided (victim == nobody || victim == _
     {
         d_step {
             if :: me == limited -> allocate(own); place[2 * own] = me :: else fi;  /*= Block& bigger = allocate_block(memory_, std::max(at_least, twice), BlockKind::item); */
-            looked[me] = not_full  /*= seen = turns_.load(std::memory_order_seq_cst); if (attempt()) return true; */
+            looked[me] = not_full  /*= seen = turns_.load(std::memory_order_seq_cst); if (attempt()) return true; switch (os::sleep_counted( */
         };
 #ifdef MUTANT_NOTIFIES_FIRST
         notify_one(not_empty, 3, 4);
@@ -254,7 +254,7 @@ end:    false
 // Waits for who is alive, too, as who locks it for a change does.
 inline lock_once(guard) {
     do
-    :: holder[guard] == nobody -> break  /*= const GuardedChange carried_out(put_guard); */
+    :: holder[guard] == nobody -> break
     :: take_over(guard)
     od
 }
