@@ -154,7 +154,7 @@ class Connection {
         ar(address);
         if (address.empty())
             channel_ = std::make_shared<detail::PipeChannel>(
-                detail::load_reference(ar, detail::BlockKind::pipe_end));
+                detail::load_reference<detail::SharedPipeEnd>(ar, detail::SharedPipeEnd::kind));
         else
             channel_ =
                 std::make_shared<detail::SocketChannel>(detail::SocketBroker::fetch(address));

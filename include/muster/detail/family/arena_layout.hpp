@@ -57,7 +57,7 @@ struct alignas(64) Block {
     SharedWord next{0};        ///< The next one that is free, or of the same item.
     SharedWord target{0};      ///< Of a reference: the object. Of an item: its first reference.
     /// Of a reference: what its process has of the object, such as permits of a semaphore. Of an
-    /// item: how many bytes it has.
+    /// item: how many bytes it has. Of an object: how many bytes its type has.
     SharedWord claim{0};
 
     [[nodiscard]] BlockKind block_kind() const noexcept {
@@ -73,7 +73,7 @@ static_assert(sizeof(Block) == 64);
 inline constexpr std::size_t smallest_block = 128;
 inline constexpr std::size_t block_classes = 40;
 inline constexpr std::size_t most_processes = 4096;
-inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0005;
+inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0006;
 
 struct ArenaHeader {
     std::uint64_t magic = arena_magic;

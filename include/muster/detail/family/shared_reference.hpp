@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <string>
 #include <utility>
 
 #include <muster/detail/family/arena.hpp>
@@ -35,6 +36,7 @@ class SharedReference {
         auto memory = FamilyMemory::for_objects();
         Block& object = allocate_block(*memory, bytes);
         new (&object.content<std::byte>()) State(std::forward<Args>(args)...);
+        object.claim.store(sizeof(State), std::memory_order_relaxed);  // Published with the rest.
         Block& reference = publish_object(*memory, object, kind);
         return std::make_shared<SharedReference>(Token{}, std::move(memory), object, kind,
                                                  reference);
@@ -84,6 +86,10 @@ class SharedReference {
     [[nodiscard]] State& object() const noexcept {
         return object_.content<State>();
     }
+    /// How many bytes it has, without what is behind it.
+    [[nodiscard]] std::size_t object_bytes() const noexcept {
+        return static_cast<std::size_t>(object_.claim.load());
+    }
 
     /// This process's reference. **Throws**: `InvalidStateError` in a copy of the process that comes
     /// too late: those that had the object have dropped it.
@@ -132,12 +138,21 @@ void save_reference(Archive& ar, const std::shared_ptr<SharedReference>& referen
     ar(name.family, name.offset, name.identity);
     ar.keep(reference);
 }
-/// A hold on the object that was written. **Throws**: `InvalidStateError` if it is no more.
-template <typename Archive>
+/// A hold on the object that was written.
+///
+/// **Throws**: `InvalidStateError` if it is no more; `SerializationError` if it is no `State`, which
+/// types of one kind tell by their size.
+template <typename State, typename Archive>
 std::shared_ptr<SharedReference> load_reference(Archive& ar, BlockKind kind) {
     ObjectName name;
     ar(name.family, name.offset, name.identity);
-    return SharedReference::find(name, kind);
+    auto found = SharedReference::find(name, kind);
+    if (found->object_bytes() != sizeof(State))
+        Archive::fail("a handle", "its object has " + std::to_string(found->object_bytes()) +
+                                      " bytes, and one of this type " +
+                                      std::to_string(sizeof(State)) +
+                                      ": read it as the type that was sent");
+    return found;
 }
 
 /// A handle to an object in the family's memory; copies of it are handles to the same.
@@ -178,7 +193,7 @@ class SharedHandle {
     }
     template <typename Archive>
     void load(Archive& ar) {
-        reference_ = load_reference(ar, kind);
+        reference_ = load_reference<State>(ar, kind);
         state_ = &reference_->template object<State>();
     }
 
