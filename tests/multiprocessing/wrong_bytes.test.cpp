@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -63,6 +64,17 @@ TEST_CASE("an array is read as one of as many elements as there is room for") {
     const auto others = read<mp::SharedArray<Big>>(muster::serialize(array));
     CHECK(others.empty());
     CHECK(read<mp::SharedArray<long>>(muster::serialize(array)).size() == 100 / sizeof(long));
+}
+
+TEST_CASE("a name that none can have is no handle's") {
+    const std::string zero("a\0b", 3);
+    for (const std::string& name : {std::string("a/b"), zero, std::string(201, 'x')}) {
+        const Bytes bytes = muster::serialize(name);
+        CHECK(contains(refusal_of<mp::Lock>(bytes), "cannot deserialize a handle: the name of"));
+        CHECK_THROWS_AS((void)read<mp::RLock>(bytes), SerializationError);
+        CHECK_THROWS_AS((void)read<mp::SharedMemory>(bytes), SerializationError);
+        CHECK_THROWS_AS(mp::Lock{name}, std::invalid_argument);
+    }
 }
 
 }  // namespace multiprocessing_wrong_bytes_test

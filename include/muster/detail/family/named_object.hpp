@@ -157,7 +157,7 @@ class NameableHandle {
         if (name.empty())
             handle_.template emplace<Nameless>().load(ar);
         else
-            handle_ = Named(name, extra);
+            handle_ = Archive::make_valid("a handle", [&] { return Named(name, extra); });
     }
 
   private:

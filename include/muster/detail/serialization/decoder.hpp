@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -126,6 +127,20 @@ class Decoder {
         std::string message("muster: cannot deserialize ");
         message.append(type).append(": ").append(what);
         throw SerializationError(message);
+    }
+
+    /// What `make` makes of what was read. Throws: `SerializationError` when it throws
+    /// `std::invalid_argument`: no `type` has that.
+    template <typename Make>
+    static std::invoke_result_t<Make> make_valid(std::string_view type, Make make) {
+        try {
+            return make();
+        } catch (const std::invalid_argument& refusal) {
+            std::string_view what = refusal.what();
+            constexpr std::string_view prefix = "muster: ";
+            if (what.starts_with(prefix)) what.remove_prefix(prefix.size());
+            fail(type, what);
+        }
     }
 
     unsigned containers = 0;  ///< The nesting of containers and smart pointers.
