@@ -156,8 +156,8 @@ class Connection {
             channel_ = std::make_shared<detail::PipeChannel>(
                 detail::load_reference<detail::SharedPipeEnd>(ar, detail::SharedPipeEnd::kind));
         else
-            channel_ =
-                std::make_shared<detail::SocketChannel>(detail::SocketBroker::fetch(address));
+            channel_ = std::make_shared<detail::SocketChannel>(
+                detail::SocketBroker::fetch(address, "connection"));
     }
 
     [[nodiscard]] detail::Channel& channel() const {

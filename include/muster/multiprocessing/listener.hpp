@@ -186,8 +186,9 @@ class Listener {
     void load(Archive& ar) {
         std::string handed_out_at, its_own;
         ar(handed_out_at, its_own);
+        (void)Archive::make_valid("a listener", [&] { return detail::os::LocalAddress(its_own); });
         state_ = std::make_shared<detail::ListenerState>(
-            std::move(its_own), detail::SocketBroker::fetch(handed_out_at));
+            std::move(its_own), detail::SocketBroker::fetch(handed_out_at, "listener"));
     }
 
     std::shared_ptr<detail::ListenerState> state_;

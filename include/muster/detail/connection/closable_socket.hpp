@@ -33,7 +33,7 @@ class ClosableSocket {
     /// Keeps the descriptor as long as a call goes on.
     using Use = SharedFd;
 
-    /// `what` it is, in errors.
+    /// `what` it is, in errors and to who receives it.
     ClosableSocket(os::Fd fd, const char* what) : what_{what}, open_{std::make_shared<Open>()} {
         open_->socket = std::make_shared<const os::PrivateFd>(std::move(fd));
     }
@@ -77,8 +77,8 @@ class ClosableSocket {
 
     /// **Throws**: `InvalidStateError` when it is closed; `std::bad_alloc`, `std::system_error`.
     [[nodiscard]] ChannelName name() const {
-        return with_open([](const std::shared_ptr<Open>& open) {
-            if (!open->name) open->name = SocketBroker::own().park(open->socket);
+        return with_open([this](const std::shared_ptr<Open>& open) {
+            if (!open->name) open->name = SocketBroker::own().park(open->socket, what_);
             return *open->name;
         });
     }

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -18,6 +19,7 @@
 #include <muster/detail/family/shared_reference.hpp>
 #include <muster/detail/os.hpp>
 #include <muster/detail/per_process.hpp>
+#include <muster/detail/serialization/decoder.hpp>
 #include <muster/errors.hpp>
 
 namespace muster::detail {
@@ -37,10 +39,10 @@ class SocketBroker {
   public:
     static SocketBroker& own() { return per_process<SocketBroker>(); }
 
-    /// **Throws**: `std::system_error`, `std::bad_alloc`.
-    [[nodiscard]] ChannelName park(SharedFd socket) {
+    /// `what` it is, for `fetch`. **Throws**: `std::system_error`, `std::bad_alloc`.
+    [[nodiscard]] ChannelName park(SharedFd socket, std::string_view what) {
         auto [kept, given] = make_pipe_ends();
-        const auto address = os::LocalAddress::unused();
+        const os::LocalAddress address(prefix(what) + os::LocalAddress::unused().text());
         std::list<Parked> made;
         made.emplace_back(std::move(socket), os::PrivateFd(os::listen_at(address).socket), kept);
         ChannelName name{address.text(), given};
@@ -52,9 +54,13 @@ class SocketBroker {
         return name;
     }
 
-    /// The socket that another process has parked. **Blocks** until that hands it out.
-    /// **Throws**: `InvalidStateError` when it has ended, or let go of it; `std::system_error`.
-    [[nodiscard]] static os::Fd fetch(const std::string& address) {
+    /// The socket that another process has parked. **Blocks** until that hands it out, which it does
+    /// at once unless it is stopped.
+    /// **Throws**: `InvalidStateError` when it has ended, or let go of it; `SerializationError` when
+    /// no such socket is parked at such an address; `std::system_error`.
+    [[nodiscard]] static os::Fd fetch(const std::string& address, std::string_view what) {
+        // Who listens elsewhere may never answer.
+        if (!is_parking(address, what)) Decoder::fail(what, "none is handed out at this address");
         os::Fd socket;
         const os::ConnectAttempt attempt = os::try_connect(os::LocalAddress(address));
         if (attempt.socket) {
@@ -71,6 +77,15 @@ class SocketBroker {
     }
 
   private:
+    static constexpr std::size_t unused_digits = 32;  // Of `os::LocalAddress::unused`.
+
+    static std::string prefix(std::string_view what) { return std::string(what) + '.'; }
+    static bool is_parking(std::string_view address, std::string_view what) {
+        const std::string begin = prefix(what);
+        return address.starts_with(begin) && address.size() == begin.size() + unused_digits &&
+               address.find_first_not_of("0123456789abcdef", begin.size()) == address.npos;
+    }
+
     struct Parked {
         Parked(SharedFd its_socket, os::PrivateFd its_listener,
                std::shared_ptr<SharedReference> end)
