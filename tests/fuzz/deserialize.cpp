@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-// Reads values of many types, and exceptions, from bytes that may be anything. The first byte
-// chooses the type, the others are for `deserialize`. What is read is written again, and read again:
-// that must give the same bytes.
+// Reads values of many types, handles, and exceptions, from bytes that may be anything. The first
+// byte chooses the type, the others are for `deserialize`. What is read is written again, and read
+// again: that must give the same bytes.
 //
 //     fuzz_deserialize --seeds=corpus && fuzz_deserialize corpus -max_len=4096 -timeout=10
+#include <fuzz/fuzzed_handles.hpp>
 #include <fuzz/fuzzed_types.hpp>
 #include <fuzz/fuzzing.hpp>
 
@@ -75,6 +76,24 @@ bool round_trip(Input bytes) {
     return true;
 }
 
+/// The same for what has handles. Those that name no object are told by other errors.
+template <typename T>
+bool round_trip_handle(Input bytes) {
+    (void)Family::own();
+    std::optional<T> value;
+    try {
+        value = read_or_refuse<T>(bytes);
+    } catch (const muster::InvalidStateError&) {
+    } catch (const std::system_error& error) {  // A SharedMemory, by its name.
+        require(error.code() == std::errc::no_such_file_or_directory, "no other call has failed");
+    }
+    if (!value) return false;
+    use(*value);
+    const Bytes written = muster::serialize(*value);
+    require(muster::serialize(read<T>(written)) == written, "a handle is written as it was read");
+    return true;
+}
+
 Bytes encoded(const std::exception_ptr& error) {
     muster::detail::HeapBuffer buffer;
     muster::detail::encode_exception(buffer, error);
@@ -117,9 +136,23 @@ constexpr Types<As..., Bs...> operator+(Types<As...>, Types<Bs...>) {
     return {};
 }
 
+template <typename... Ts>
+constexpr std::array<Kind, sizeof...(Ts)> handle_kinds_of(Types<Ts...>) {
+    return {&round_trip_handle<Ts>...};
+}
+
 constexpr auto kinds =
     kinds_of(Scalars{} + Sequences{} + Associative{} + Composed{} + Clocked{} + Classes{});
-static_assert(kinds.size() < 256);
+constexpr auto handle_kinds = handle_kinds_of(Handles{});
+/// What comes behind both.
+constexpr std::size_t exception = kinds.size() + handle_kinds.size();
+static_assert(exception < 256);
+
+bool run(std::size_t chosen, Input bytes) {
+    if (chosen < kinds.size()) return kinds[chosen](bytes);
+    if (chosen < exception) return handle_kinds[chosen - kinds.size()](bytes);
+    return transport_exception(bytes);
+}
 
 std::vector<std::exception_ptr> exceptions() {
     return {std::make_exception_ptr(std::out_of_range("far away")),
@@ -143,9 +176,7 @@ std::vector<std::exception_ptr> exceptions() {
 
 void fuzz_one(Input input) {
     if (input.empty()) return;
-    const auto chosen = std::to_integer<std::size_t>(input[0]) % (kinds.size() + 1);
-    const Input bytes = input.subspan(1);
-    (void)(chosen < kinds.size() ? kinds[chosen](bytes) : transport_exception(bytes));
+    (void)run(std::to_integer<std::size_t>(input[0]) % (exception + 1), input.subspan(1));
 }
 
 void write_seeds(Seeds& seeds) {
@@ -156,7 +187,17 @@ void write_seeds(Seeds& seeds) {
     std::uint64_t state = 1;
     for (std::size_t chosen = 0; chosen < kinds.size(); ++chosen)
         for (int i = 0; i < 4; ++i) add(chosen, grow(state, kinds[chosen]));
-    for (const std::exception_ptr& error : exceptions()) add(kinds.size(), encoded(error));
+    // Each handle as each type: in front of what it names, some have a name or an address.
+    for (std::size_t chosen = kinds.size(); chosen < exception; ++chosen) {
+        for (const Bytes& handle : Family::own().handles()) add(chosen, handle);
+        for (const Bytes& other : Family::own().structs()) add(chosen, other);
+        for (const char* const text : {"lock", "a/b", "connection.", "listener."}) {
+            const std::string name = text + std::string(32, '0');
+            add(chosen, muster::serialize(name));
+            add(chosen, muster::serialize(std::array{name, std::string("own")}));
+        }
+    }
+    for (const std::exception_ptr& error : exceptions()) add(exception, encoded(error));
 }
 
 }  // namespace fuzz

@@ -26,7 +26,8 @@
 #include <variant>
 #include <vector>
 
-/// The types that fuzz_deserialize reads: each kind that is Serializable, alone and inside others.
+/// The types that fuzz_deserialize reads: each kind that is Serializable, alone and inside others;
+/// but for handles, which fuzzed_handles.hpp has.
 ///
 /// Enums have a fixed underlying type: others may get a value that the language does not give them,
 /// as deserialize() says.
