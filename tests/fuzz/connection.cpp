@@ -8,16 +8,15 @@
 // kind, and what it says.
 #include <fuzz/fuzzed_types.hpp>
 #include <fuzz/fuzzing.hpp>
+#include <fuzz/sockets.hpp>
 
 #include <muster/muster.hpp>
 
-#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -50,27 +49,6 @@ struct Sent {
     std::size_t packets = 0;
     std::size_t streams = 0;
 };
-
-using Descriptors = std::span<const int>;
-
-/// Sends a packet. False if the other end's queue is full.
-bool send_packet(int fd, Input bytes, Descriptors attached) {
-    ::iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
-    alignas(::cmsghdr) std::array<std::byte, CMSG_SPACE(2 * sizeof(int))> control{};
-    ::msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    if (!attached.empty()) {
-        message.msg_control = control.data();
-        message.msg_controllen = CMSG_SPACE(attached.size_bytes());
-        ::cmsghdr* const header = CMSG_FIRSTHDR(&message);
-        header->cmsg_level = SOL_SOCKET;
-        header->cmsg_type = SCM_RIGHTS;
-        header->cmsg_len = CMSG_LEN(attached.size_bytes());
-        std::memcpy(CMSG_DATA(header), attached.data(), attached.size_bytes());
-    }
-    return ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) != -1;
-}
 
 Bytes sized(std::uint64_t size, Input bytes) {
     Bytes packet(sizeof size + bytes.size());
@@ -140,14 +118,6 @@ constexpr std::array receivers{
     &receive<Mixed>,
     &receive<Json>,
 };
-
-/// Which of the numbers that files get next have one.
-std::bitset<12> open_from(int first) {
-    std::bitset<12> open;
-    for (std::size_t i = 0; i < open.size(); ++i)
-        open[i] = ::fcntl(first + static_cast<int>(i), F_GETFD) != -1;
-    return open;
-}
 
 /// Receives until the end. Whatever the other end sends, each packet is a message or an error.
 void receive_all(const Connection& connection, std::size_t chosen, const Sent& sent) {

@@ -2,7 +2,7 @@
 // Feeds a parent with what a worker writes into the memory they share: results that could come from
 // a worker that has overwritten that memory, and the words which say what it does. The parent's end
 // of the worker is the library's own, without a process; what is done with it is what a pool does.
-// Not fed are the packets of the lifeline: their reader is a part of the pool's own thread.
+// Those that it sends through its lifeline are fuzz_packets'.
 //
 //     fuzz_parent --seeds=corpus && fuzz_parent corpus -max_len=4096 -timeout=10
 //
