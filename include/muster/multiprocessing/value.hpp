@@ -79,6 +79,8 @@ class Value {
         detail::crosses<T, std::is_trivially_copyable_v<T>>,
         "muster: a Value is copied as bytes between processes: hold numbers, or structs of "
         "them; for text use std::array<char, n>, and for what grows a Queue of one item");
+    static_assert(detail::crosses<T, (alignof(T) <= 64)>,
+                  "muster: a Value may be aligned to at most 64 bytes");
 
   public:
     /// **Throws**: `std::system_error`, `std::bad_alloc`.
