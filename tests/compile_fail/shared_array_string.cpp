@@ -5,4 +5,4 @@
 
 #include <string>
 
-auto lines() { return muster::multiprocessing::SharedArray<std::string>(3)[0]; }
+muster::multiprocessing::SharedArray<std::string> lines(3);

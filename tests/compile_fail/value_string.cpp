@@ -5,4 +5,4 @@
 
 #include <string>
 
-auto text() { return muster::multiprocessing::Value<std::string>("text").get(); }
+muster::multiprocessing::Value<std::string> text("text");
