@@ -2,20 +2,28 @@
 //
 // What threads and processes wait for each other with: a semaphore, an event, a barrier, and two
 // locks that are taken together so that nobody waits for ever.
+#include <algorithm>
+#include <chrono>
 #include <iostream>
 #include <mutex>
+#include <thread>
 #include <vector>
 
 #include <muster/muster.hpp>
 
+using Count = muster::multiprocessing::Value<int>;
+constexpr std::chrono::milliseconds moment(10);
+
 /// At most two are inside at a time.
 template <typename Backend>
-void cross_bridge(typename Backend::Semaphore places, muster::multiprocessing::Value<int> inside,
-                  muster::multiprocessing::Value<int> most) {
-    for (int i = 0; i < 100; ++i) {
+void cross_bridge(typename Backend::Barrier start, typename Backend::Semaphore places, Count inside,
+                  Count most) {
+    start.wait();
+    for (int i = 0; i < 10; ++i) {
         places.acquire();
         const int now = inside.update([](int& n) { ++n; });
-        most.update([now](int& n) { n = now > n ? now : n; });
+        most.update([now](int& n) { n = std::max(n, now); });
+        std::this_thread::sleep_for(moment);
         inside.update([](int& n) { --n; });
         places.release();
     }
@@ -23,54 +31,69 @@ void cross_bridge(typename Backend::Semaphore places, muster::multiprocessing::V
 
 /// Waits for the gun, and for the others at the finish.
 template <typename Backend>
-void run_race(typename Backend::Event gun, typename Backend::Barrier finish,
-              muster::multiprocessing::Value<int> arrived) {
+void run_race(typename Backend::Barrier start, typename Backend::Event gun,
+              typename Backend::Barrier finish, Count arrived, Count saw_all) {
+    start.wait();
     gun.wait();
-    if (finish.wait() == 0) arrived.set(static_cast<int>(finish.parties()));
+    arrived.update([](int& n) { ++n; });
+    finish.wait();
+    if (arrived.get() == 3) saw_all.update([](int& n) { ++n; });
 }
 
 /// Takes both forks at once, in whatever order they are given.
 template <typename Backend>
-void dine(typename Backend::Lock left, typename Backend::Lock right,
-          muster::multiprocessing::Value<int> meals) {
-    for (int i = 0; i < 100; ++i) {
+void dine(typename Backend::Lock left, typename Backend::Lock right, Count meals) {
+    for (int i = 0; i < 20; ++i) {
         const std::scoped_lock both(left, right);
-        meals.update([](int& n) { ++n; });
+        const int before = meals.get();
+        std::this_thread::sleep_for(moment);
+        meals.set(before + 1);
     }
-}
-
-template <typename Worker>
-void start_and_join(std::vector<Worker>& workers) {
-    for (Worker& worker : workers) worker.start();
-    for (Worker& worker : workers) worker.join();
 }
 
 template <typename Backend>
 void run(const char* kind) {
     using Worker = typename Backend::Worker;
-    muster::multiprocessing::Value<int> inside(0), most(0), arrived(0), meals(0);
+    const auto start_all = [](auto& workers) {
+        for (Worker& worker : workers) worker.start();
+    };
+    const auto join_all = [](auto& workers) {
+        for (Worker& worker : workers) worker.join();
+    };
 
+    typename Backend::Barrier walkers_ready(4);
     typename Backend::Semaphore places(2);
+    Count inside(0), most(0);
     std::vector<Worker> walkers;
-    for (int i = 0; i < 4; ++i) walkers.emplace_back(cross_bridge<Backend>, places, inside, most);
-    start_and_join(walkers);
+    for (int i = 0; i < 4; ++i)
+        walkers.emplace_back(cross_bridge<Backend>, walkers_ready, places, inside, most);
+    start_all(walkers);
+    join_all(walkers);
 
+    typename Backend::Barrier start(4), finish(3);  // This thread is at the start, too.
     typename Backend::Event gun;
-    typename Backend::Barrier finish(3);
+    Count arrived(0), saw_all(0);
     std::vector<Worker> runners;
-    for (int i = 0; i < 3; ++i) runners.emplace_back(run_race<Backend>, gun, finish, arrived);
+    for (int i = 0; i < 3; ++i)
+        runners.emplace_back(run_race<Backend>, start, gun, finish, arrived, saw_all);
+    start_all(runners);
+    start.wait();
+    std::this_thread::sleep_for(moment);  // Time enough for who does not wait for the gun.
+    const int before_gun = arrived.get();
     gun.set();
-    start_and_join(runners);
+    join_all(runners);
 
     typename Backend::Lock one, other;
+    Count meals(0);
     std::vector<Worker> guests;
     guests.emplace_back(dine<Backend>, one, other, meals);
     guests.emplace_back(dine<Backend>, other, one, meals);
-    start_and_join(guests);
+    start_all(guests);
+    join_all(guests);
 
     std::cout << kind << ": " << (most.get() <= 2 ? "never more than 2" : "too many")
-              << " on the bridge, " << arrived.get() << " at the finish, " << meals.get()
-              << " meals\n";
+              << " on the bridge, " << before_gun << " before the gun, " << saw_all.get()
+              << " saw all 3 finish, " << meals.get() << " meals\n";
 }
 
 int main() {
@@ -80,5 +103,5 @@ int main() {
 }
 
 // Output:
-// threads: never more than 2 on the bridge, 3 at the finish, 200 meals
-// processes: never more than 2 on the bridge, 3 at the finish, 200 meals
+// threads: never more than 2 on the bridge, 0 before the gun, 3 saw all 3 finish, 40 meals
+// processes: never more than 2 on the bridge, 0 before the gun, 3 saw all 3 finish, 40 meals
