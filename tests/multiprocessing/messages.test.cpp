@@ -7,6 +7,7 @@
 
 #include <csignal>
 #include <string>
+#include <thread>
 
 #include "support/family.hpp"
 
@@ -43,8 +44,8 @@ std::string abandon(const AnyLock& lock) {
 
 TEST_CASE("an abandoned lock says who had it, which one it is, and what to do") {
     const std::string advice =
-        " has died, and what the lock guards may be half changed: call recover(), mend it, and "
-        "unlock()";
+        ", or the thread in it, has died, and what the lock guards may be half changed: call "
+        "recover(), mend it, and unlock()";
     const mp::RLock lock;
     const std::string pid = abandon(lock);
     for (int i = 0; i < 2; ++i)
@@ -60,6 +61,24 @@ TEST_CASE("an abandoned lock says who had it, which one it is, and what to do") 
     CHECK(told([&] { named.unlock(); }) ==
           "muster: unlock() of the lock '" + name +
               "' that the calling thread does not hold: lock() it in the same thread first");
+}
+
+TEST_CASE("a lock that a thread took along says that it was a thread, not its process that lives") {
+    const std::string pid = std::to_string(::getpid());
+    const mp::Lock lock;
+    std::thread([&] { lock.lock(); }).join();
+    CHECK(told([&] { lock.lock(); }) ==
+          "muster: a thread of this process (pid " + pid +
+              ") that held this lock has ended, and what the lock guards may be half changed: call "
+              "recover(), mend it, and unlock()");
+    Copy other([&] {
+        const std::string words = told([&] { lock.lock(); });
+        ::_exit(words.find("(pid " + pid +
+                           ") that held this lock, or the thread in it, has died") != words.npos
+                    ? 7
+                    : 1);
+    });
+    CHECK(other.join() == 7);
 }
 
 TEST_CASE("a bounded semaphore that is released too often says what it has") {

@@ -34,8 +34,8 @@ class SharedLockHandle {
   public:
     /// Waits until the lock is free, and holds it.
     ///
-    /// **Throws**: `AbandonedLock` when the process that held it has died: it is not held then. So it
-    /// goes for everyone, until someone calls `recover`.
+    /// **Throws**: `AbandonedLock` when the process that held it, or the thread in it, has died: it is
+    /// not held then. So it goes for everyone, until someone calls `recover`.
     /// `InvalidStateError` when the calling thread holds a `Lock` already: it would wait for ever.
     void lock() const { (void)take(std::nullopt, Wanted::ordinary); }
 
@@ -154,7 +154,7 @@ namespace multiprocessing {
 /// | is held      | wait, or return false | waits               | by its holder frees it             |
 /// | is abandoned | throw `AbandonedLock` | holds it            | throws                             |
 ///
-/// It is abandoned when the process that held it has died.
+/// It is abandoned when the process that held it, or the thread in it, has died.
 ///
 /// With a name it goes with the last handle of all programs, but not as long as it is abandoned:
 /// whoever opens the name next is told. To another process it goes by its name. If the last handle

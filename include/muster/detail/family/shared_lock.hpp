@@ -95,12 +95,15 @@ struct SharedLock {
   private:
     [[noreturn]] void throw_abandoned(const std::string& name) const {
         const std::uint64_t number = dead.load();
+        // The end of a thread abandons it as well, and a process that is dying still seems to live.
+        const bool own = number == os::fork_generation();
         throw AbandonedLock(
-            "muster: the process " +
+            (own ? "muster: a thread of this process " : "muster: the process ") +
             (number == 0 ? std::string() : "(pid " + std::to_string(os::id_in(number)) + ") ") +
             "that held " + (name.empty() ? "this lock" : "the lock '" + name + "'") +
-            " has died, and what the lock guards may be half changed: call "
-            "recover(), mend it, and unlock()");
+            (own ? " has ended" : ", or the thread in it, has died") +
+            ", and what the lock guards may be half changed: call recover(), mend it, and "
+            "unlock()");
     }
     /// A number for where this process has the lock.
     [[nodiscard]] std::uint64_t own_mapping() const {
