@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstddef>
 #include <new>
+#include <ranges>
 #include <stdexcept>
 #include <vector>
 
@@ -23,6 +24,8 @@ namespace {
 namespace mp = muster::multiprocessing;
 using muster::test::Copy;
 using muster::test::family_bytes;
+
+static_assert(std::ranges::contiguous_range<const mp::SharedArray<int>>);
 
 /// All alike, whenever it is whole.
 using Row = std::array<long, 512>;
