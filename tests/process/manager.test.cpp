@@ -112,6 +112,20 @@ void pass_and_crash(const ProcessGate& gate) {
 
 int own_pid() { return static_cast<int>(::getpid()); }
 
+/// Whether it failed with its pool, whose workers were `Start::dies`.
+bool says_why_broken(const muster::Future<int>& task) {
+    try {
+        (void)task.result();
+    } catch (const muster::BrokenProcessPool& error) {
+        const std::string words = error.what();
+        CAPTURE(words);
+        CHECK(words.find("its workers cannot start: ") != words.npos);
+        CHECK(words.find("left with exit code 1") != words.npos);
+        return true;
+    }
+    return false;
+}
+
 /// Workers are to be replaced after each task.
 muster::ProcessPoolOptions one_task_each() { return {.max_workers = 1, .max_tasks_per_child = 1}; }
 
@@ -171,7 +185,7 @@ TEST_CASE("starts that die break the pool though the last worker does not end") 
     const bool in_time = task.wait_for(patience / 2);
     opening.set();
     REQUIRE(in_time);
-    CHECK_THROWS_AS((void)task.result(), muster::BrokenProcessPool);
+    CHECK(says_why_broken(task));
 }
 
 TEST_CASE("starts that die break the pool though a worker that is to go is busy for ever") {
@@ -189,7 +203,7 @@ TEST_CASE("starts that die break the pool though a worker that is to go is busy 
     const bool in_time = task.wait_for(patience / 2);
     busy.open();
     REQUIRE(in_time);
-    CHECK_THROWS_AS((void)task.result(), muster::BrokenProcessPool);
+    CHECK(says_why_broken(task));
     CHECK_THROWS_AS(crashes.result(), muster::WorkerCrashed);
     CHECK_NOTHROW(endless.result());
 }
