@@ -151,16 +151,25 @@ TEST_CASE(
     REQUIRE(parent.ends());
 }
 
-TEST_CASE("who waits at a barrier is told when a participant was killed") {
-    const mp::Barrier barrier(3);
-    Waiting parent;
-    const Process process{[](const mp::Barrier& its) { (void)its.wait(); }, barrier};
-    process.start();
-    parent.begin([&] { (void)barrier.wait(); });
-    REQUIRE(eventually([&] { return barrier.n_waiting() == 2; }));
-    process.kill();
-    REQUIRE(parent.ends());
-    CHECK_THROWS_AS(parent.get(), muster::BrokenBarrierError);
+TEST_CASE("who waits at a barrier is told when one was killed who waited, or had not yet come") {
+    for (const bool comes : {true, false}) {
+        CAPTURE(comes);
+        const mp::Barrier barrier(3);
+        const ProcessGate gate;
+        Waiting parent;
+        const Process process{[](const mp::Barrier& its, const ProcessGate& its_gate, bool waits) {
+                                  if (waits) (void)its.wait();
+                                  if (its.parties() == 3) its_gate.arrive_and_stay();
+                              },
+                              barrier, gate, comes};
+        process.start();
+        parent.begin([&] { (void)barrier.wait(); });
+        REQUIRE(eventually([&] { return barrier.n_waiting() == (comes ? 2 : 1); }));
+        if (!comes) REQUIRE(gate.arrived());
+        process.kill();
+        REQUIRE(parent.ends());
+        CHECK_THROWS_AS(parent.get(), muster::BrokenBarrierError);
+    }
 }
 
 TEST_CASE("who joins a queue goes on when the process was killed that had taken the last item") {
