@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <future>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -20,6 +22,7 @@
 #include <vector>
 
 #include "posix/descriptors.hpp"
+#include "support/asleep.hpp"
 #include "support/family.hpp"
 #include "support/process_pool.hpp"
 
@@ -32,6 +35,7 @@ using muster::test::Copy;
 using muster::test::family_bytes;
 using muster::test::open_descriptors;
 using muster::test::ProcessPool;
+using muster::test::soon;
 using namespace std::chrono_literals;
 
 /// A value that handles are inside of.
@@ -139,11 +143,19 @@ TEST_CASE("an initializer's handles reach every worker") {
     CHECK(waiting.result());
 }
 
-TEST_CASE("items of 1 byte to 64 MiB go through a queue of small capacity, and none is changed") {
+TEST_CASE("items of 1 byte to 64 MiB go through queues that are full, and none is changed") {
+    using Bytes = std::vector<std::uint8_t>;
+    constexpr std::array<std::size_t, 9> sizes{1,          100, 4096,      65'536, 1U << 20U,
+                                               64U << 20U, 3,   1U << 20U, 2};
+    const auto bytes_of = [](std::size_t size) {
+        Bytes item(size);
+        for (std::size_t i = 0; i < size; ++i) item[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
+        return item;
+    };
     ProcessPool pool(1);
-    const mp::Queue<std::vector<std::uint8_t>> there(2), back(2);
+    const mp::Queue<Bytes> there(1), back(1);
     const auto task = pool.submit(
-        [](mp::Queue<std::vector<std::uint8_t>> in, mp::Queue<std::vector<std::uint8_t>> out) {
+        [](mp::Queue<Bytes> in, mp::Queue<Bytes> out) {
             std::size_t items = 0;
             for (; auto item = in.get(); ++items) {
                 std::reverse(item->begin(), item->end());
@@ -152,18 +164,26 @@ TEST_CASE("items of 1 byte to 64 MiB go through a queue of small capacity, and n
             return items;
         },
         there, back);
-    std::size_t sent = 0;
-    for (const std::size_t size : {1U, 100U, 4096U, 65'536U, 1U << 20U, 64U << 20U, 3U}) {
-        std::vector<std::uint8_t> item(size);
-        for (std::size_t i = 0; i < size; ++i) item[i] = static_cast<std::uint8_t>(i * 7 + i / 256);
-        there.put(item);
-        ++sent;
-        const auto reversed = back.get();
-        REQUIRE(reversed.has_value());
-        CHECK(std::equal(reversed->rbegin(), reversed->rend(), item.begin(), item.end()));
+    auto sender = std::async(std::launch::async, [&] {
+        for (const std::size_t size : sizes) there.put(bytes_of(size));
+    });
+    for (std::size_t received = 0; received < sizes.size(); ++received) {
+        // One is in each queue, one with the worker; the sender has to wait with the next.
+        const bool full =
+            soon([&] { return (there.full() || sizes.size() - received < 3) && back.full(); });
+        CHECK(full);
+        if (!full) break;
+        CHECK(there.size() <= 1);
+        const auto reversed = back.try_get();
+        CHECK(reversed.has_value());
+        if (!reversed) break;
+        const Bytes sent = bytes_of(sizes[received]);
+        CHECK(std::equal(reversed->rbegin(), reversed->rend(), sent.begin(), sent.end()));
     }
-    there.shutdown();
-    CHECK(task.result() == sent);
+    there.shutdown(true);  // Nothing is in it, unless something failed.
+    back.shutdown(true);
+    CHECK_NOTHROW(sender.get());
+    CHECK(task.result() == sizes.size());
 }
 
 TEST_CASE("a hundred thousand locks need no descriptor, and leave nothing") {
