@@ -4,13 +4,16 @@
 #include <muster/multiprocessing.hpp>
 
 #include <doctest/doctest.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
 #include <numeric>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -51,6 +54,19 @@ class Turns {
     mp::SharedArray<std::uint64_t> turns_{processes};
 };
 
+/// For a copy: however many cores the machine has, all share two. With one each nobody would starve.
+void share_two_cores() {
+    ::cpu_set_t all;
+    if (::sched_getaffinity(0, sizeof all, &all) != 0)
+        throw std::system_error(errno, std::generic_category(), "sched_getaffinity");
+    ::cpu_set_t two;
+    CPU_ZERO(&two);
+    for (std::size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&two) < 2; ++cpu)
+        if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &two);
+    if (::sched_setaffinity(0, sizeof two, &two) != 0)
+        throw std::system_error(errno, std::generic_category(), "sched_setaffinity");
+}
+
 }  // namespace
 
 TEST_CASE("24 processes that want one lock all the time all get it") {
@@ -60,10 +76,34 @@ TEST_CASE("24 processes that want one lock all the time all get it") {
     std::vector<Copy> copies;
     for (std::size_t i = 0; i < processes; ++i)
         copies.emplace_back([&, i] {
+            share_two_cores();
             while (!over.is_set()) {
                 const std::scoped_lock held(lock);
                 turns.add(i);
                 std::this_thread::sleep_for(pause);
+            }
+        });
+    CHECK(soon([&] { return turns.suffice(); }));
+    CHECK(turns.fewest() >= few);
+    over.set();
+    for (Copy& copy : copies) CHECK(copy.join() == 0);
+}
+
+TEST_CASE("24 processes that want one permit again and again all get it") {
+    const mp::Semaphore permit(1);
+    const mp::Event over;
+    const Turns turns;
+    std::vector<Copy> copies;
+    for (std::size_t i = 0; i < processes; ++i)
+        copies.emplace_back([&, i] {
+            share_two_cores();
+            while (!over.is_set()) {
+                permit.acquire();
+                turns.add(i);
+                std::this_thread::sleep_for(pause);
+                permit.release();
+                // Else it has it again before one that was woken runs: permits are not handed over.
+                std::this_thread::sleep_for(processes * pause);
             }
         });
     CHECK(soon([&] { return turns.suffice(); }));
@@ -78,6 +118,7 @@ TEST_CASE("24 processes that wait for a queue's items all get some") {
     std::vector<Copy> copies;
     for (std::size_t i = 0; i < processes; ++i)
         copies.emplace_back([&, i] {
+            share_two_cores();
             while (queue.get()) turns.add(i);
         });
     std::uint64_t puts = 0;
