@@ -2,6 +2,7 @@
 // ctest: start_methods skip=thread skip=address
 // Sanitizers: what they keep for each thread, and of what was freed, counts as growth.
 // Many pools one after the other, and pools of many workers: nothing grows, nothing stays.
+// TEST_LIFE_CYCLE_POOLS=10000 in the environment is the full measure also for those of processes.
 #include <muster/multiprocessing/event.hpp>
 #include <muster/multiprocessing/semaphore.hpp>
 #include <muster/thread_pool_executor.hpp>
@@ -18,6 +19,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "overload/scale.hpp"
 #include "posix/descriptors.hpp"
 #include "support/asleep.hpp"
 #include "support/executors.hpp"
@@ -95,7 +97,9 @@ class ManyDescriptors {
 
 TEST_CASE_TEMPLATE("pools made and destroyed by the thousand cost nothing that stays", Pool,
                    EVERY_POOL) {
-    constexpr int count = std::is_same_v<Pool, ThreadPoolExecutor> ? 10'000 : 200;
+    constexpr bool threads = std::is_same_v<Pool, ThreadPoolExecutor>;
+    const auto count =
+        static_cast<int>(muster::test::scale("TEST_LIFE_CYCLE_POOLS", threads ? 10'000 : 200));
     use_pools<Pool>(count / 10);  // What is made once, and the allocator's stock, is made now.
     const Belongings before;
     use_pools<Pool>(count);
