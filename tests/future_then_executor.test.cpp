@@ -59,6 +59,42 @@ TEST_CASE(
     CHECK(size.result() == 4);
 }
 
+TEST_CASE("then with an executor shows the function the value of a named future, not a copy") {
+    ThreadPoolExecutor pool(1);
+    InlineExecutor here;
+    const Future<std::unique_ptr<int>> number = ready(std::make_unique<int>(5));
+    const auto address = [](const std::unique_ptr<int>& x) { return &x; };
+    CHECK(number.then(pool, address).result() == &number.result());
+    CHECK(number.then(here, address).result() == &number.result());
+    CHECK(number.then(pool, &std::unique_ptr<int>::get).result() == number.result().get());
+    const Future<int> asked = number.then(
+        pool, [](muster::StopToken stop, const auto& x) { return stop.stop_requested() ? 0 : *x; });
+    CHECK(asked.result() == 5);
+    const auto flat =
+        number.then(pool, [&](const auto& x) { return pool.submit([&x] { return *x + 1; }); });
+    static_assert(std::is_same_v<decltype(flat), const Future<int>>);
+    CHECK(flat.result() == 6);
+
+    // What insists on a value of its own gets a copy.
+    const Future<std::string> text = ready(std::string("four"));
+    CHECK(text.then(pool, [](std::string&& own) { return std::move(own); }).result() == "four");
+    CHECK(text.result() == "four");
+}
+
+TEST_CASE("the value of a future lives as long as a task of then needs it") {
+    ThreadPoolExecutor pool(1);
+    Promise<void> gate;  // After the pool: leaving early breaks it, so nothing hangs.
+    pool.post([opened = gate.get_future()] { opened.wait(); });
+    auto number = ready(std::make_shared<int>(5));
+    const std::weak_ptr<int> alive = number.result();
+    const Future<int> later = number.then(pool, [](const std::shared_ptr<int>& x) { return *x; });
+    number = {};
+    CHECK_FALSE(alive.expired());
+    gate.set_result();
+    CHECK(later.result() == 5);
+    CHECK(alive.expired());  // The task let go of it before it was done.
+}
+
 TEST_CASE("errors and cancellation pass an executor by, without a task") {
     ThreadPoolExecutor pool(1);
     const Future<int> bad =

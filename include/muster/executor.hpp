@@ -198,6 +198,9 @@ class ExecutorInterface {
   private:
     template <typename, typename, typename>
     friend struct detail::MapInput;
+    friend struct detail::FutureAccess;
+
+    static constexpr bool shares_memory = Calls::shares_memory;
 
     Derived& self() noexcept { return static_cast<Derived&>(*this); }
 

@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <muster/detail/call_with_value.hpp>
 #include <muster/detail/chained_state.hpp>
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/shared_state.hpp>
@@ -210,6 +211,7 @@ class [[nodiscard("the future is the only way to the task's result; post() needs
     }
 
     /// As `then(fn)`, with `fn(value)` run by `executor`, which must outlive this future's task.
+    /// The value of a named future is to stay there until `fn` has returned.
     template <typename Executor, typename F>
     auto then(Executor& executor, F&& fn) const& {
         return chain_on<false>(executor, std::forward<F>(fn));
@@ -262,6 +264,14 @@ struct FutureAccess {
     template <typename T>
     static Ref<State<T>> share(const Future<T>& future) {
         return Ref<State<T>>::share(&future.typed());
+    }
+    /// Whether the executor's tasks may refer to what is in this process.
+    template <typename Executor>
+    static constexpr bool shares_memory() {
+        if constexpr (requires { Executor::shares_memory; })
+            return Executor::shares_memory;
+        else
+            return false;
     }
 };
 
@@ -346,10 +356,15 @@ auto Future<T>::chain_on(Executor& executor, F&& fn) const {
                 return executor.submit(std::move(fn), std::move(value));
             });
     else
-        return chain<take>(
-            [&executor, fn = std::decay_t<F>(std::forward<F>(fn))](const T& value) mutable {
+        return chain<take>([&executor, done = detail::FutureAccess::share(*this),
+                            fn = std::decay_t<F>(std::forward<F>(fn))](const T& value) mutable {
+            if constexpr (detail::FutureAccess::shares_memory<Executor>() &&
+                          detail::CallableWith<std::decay_t<F>, T>)
+                return executor.submit(
+                    detail::CallWithValue<T, std::decay_t<F>>{std::move(done), std::move(fn)});
+            else
                 return executor.submit(std::move(fn), value);
-            });
+        });
 }
 
 }  // namespace muster

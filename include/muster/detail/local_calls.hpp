@@ -34,6 +34,9 @@ struct LocalCalls {
         return make_call_with(std::move(options), std::forward<F>(fn), std::forward<Args>(args)...);
     }
 
+    /// Its tasks may refer to what is in this process.
+    static constexpr bool shares_memory = true;
+
     /// Several elements of a `map` travel in one task, and keep an outcome each.
     static constexpr bool chunks = true;
 

@@ -26,6 +26,8 @@ struct RemoteCalls {
         }
     };
 
+    static constexpr bool shares_memory = false;
+
     /// Each element is a task: the ring makes one out of many at no cost.
     static constexpr bool chunks = false;
 
