@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <exception>
+#include <iostream>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -152,6 +154,28 @@ TEST_CASE_TEMPLATE("post runs without a future", E, EVERY_EXECUTOR) {
     std::sort(arrived.begin(), arrived.end());
     CHECK(arrived == "abc");
     CHECK(pool.stats().completed == 3);
+}
+
+TEST_CASE_TEMPLATE("post drops what the call returns, whatever it is", E, EVERY_EXECUTOR) {
+    E pool;
+    TaskGate gate;
+    const auto file = [](const std::string& path) {
+        TaskGate::arrive(path, 'a');
+        return stderr;
+    };
+    const auto stream = [](muster::StopToken, const std::string& path) -> std::ostream& {
+        TaskGate::arrive(path, 'b');
+        return std::cout;
+    };
+
+    pool.post(file, gate.path());
+    pool.post({.name = "streaming"}, stream, gate.path());
+    pool.wait_idle();
+
+    std::string arrived = gate.arrived();
+    std::sort(arrived.begin(), arrived.end());
+    CHECK(arrived == "ab");
+    CHECK(pool.stats().completed == 2);
 }
 
 TEST_CASE("program: posts what throws" * doctest::skip()) {

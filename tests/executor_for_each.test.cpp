@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <iostream>
 #include <list>
 #include <numeric>
 #include <stdexcept>
@@ -48,7 +49,24 @@ void fails_at_a(const Visit& visit) {
 }
 void fails_at_a_with_token(muster::StopToken, const Visit& visit) { fails_at_a(visit); }
 
+// What it returns can neither be copied nor go to another process.
+std::ostream& arrive_and_stream(const std::string& path) {
+    TaskGate::arrive(path, 'x');
+    return std::cout;
+}
+
 }  // namespace
+
+TEST_CASE_TEMPLATE("for_each drops what the callable returns, whatever it is", E, EVERY_EXECUTOR) {
+    E pool;
+    TaskGate gate;
+    pool.for_each(arrive_and_stream, std::vector<std::string>(3, gate.path()));
+    pool.for_each(arrive_and_stream, std::list<std::string>(2, gate.path()));
+    pool.for_each([](muster::StopToken,
+                     const std::string& path) -> std::ostream& { return arrive_and_stream(path); },
+                  std::vector<std::string>(1, gate.path()));
+    CHECK(gate.arrived() == "xxxxxx");
+}
 
 TEST_CASE_TEMPLATE("for_each visits every element and waits", E, EVERY_EXECUTOR) {
     E pool;

@@ -101,20 +101,22 @@ class ExecutorInterface {
         });
     }
 
-    /// Has `fn(args...)` run, without a future. What it throws goes to the option `on_error`.
+    /// Has `fn(args...)` run, without a future. What it throws goes to the option `on_error`; what it
+    /// returns is dropped, and may be of any type.
     ///
     /// **Throws** and **blocks** as `submit`.
     template <typename F, typename... Args>
         requires(!std::same_as<std::remove_cvref_t<F>, TaskOptions>)
     void post(F&& fn, Args&&... args) {
-        auto task = Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
+        auto task = Calls::template make<detail::Results::dropped>(*owner_, std::forward<F>(fn),
+                                                                   std::forward<Args>(args)...);
         owner_->accept();
         hand_over_posted(std::move(task));
     }
     template <typename F, typename... Args>
     void post(TaskOptions options, F&& fn, Args&&... args) {
-        auto task = Calls::make_with(*owner_, std::move(options), std::forward<F>(fn),
-                                     std::forward<Args>(args)...);
+        auto task = Calls::template make_with<detail::Results::dropped>(
+            *owner_, std::move(options), std::forward<F>(fn), std::forward<Args>(args)...);
         owner_->accept();
         hand_over_posted(std::move(task));
     }
@@ -141,8 +143,8 @@ class ExecutorInterface {
     template <typename F, std::ranges::input_range... Ranges>
         requires(sizeof...(Ranges) > 0)
     auto map(MapOptions options, F&& fn, Ranges&&... ranges) {
-        return detail::make_map<Calls>(self(), options, std::forward<F>(fn),
-                                       std::forward<Ranges>(ranges)...);
+        return detail::make_map<Calls, detail::Results::kept>(self(), options, std::forward<F>(fn),
+                                                              std::forward<Ranges>(ranges)...);
     }
 
     /// Calls `fn` for each element, which it cannot change, and waits for all.
@@ -205,12 +207,13 @@ class ExecutorInterface {
     Derived& self() noexcept { return static_cast<Derived&>(*this); }
 
     /// As `submit`, but returns an empty optional when there is no room before the deadline.
-    template <typename F, typename... Args>
-    std::optional<Result<F, Args...>> submit_before(const detail::Deadline& deadline, F&& fn,
-                                                    Args&&... args) {
-        auto task = Calls::make(*owner_, std::forward<F>(fn), std::forward<Args>(args)...);
-        if (!owner_->accept(deadline)) return std::nullopt;
-        return hand_over(std::move(task));
+    template <detail::Results results, typename F, typename... Args>
+    auto submit_before(const detail::Deadline& deadline, F&& fn, Args&&... args) {
+        auto task = Calls::template make<results>(*owner_, std::forward<F>(fn),
+                                                  std::forward<Args>(args)...);
+        std::optional<decltype(hand_over(std::move(task)))> future;
+        if (owner_->accept(deadline)) future = hand_over(std::move(task));
+        return future;
     }
 
     /// The task is made when there is room for it, since it takes the arguments.

@@ -27,7 +27,7 @@ enum class StartMethod {
 };
 
 /// What each worker process calls before its first task: `f`, or `{f, args...}`.
-/// The same may be given as to `submit`.
+/// The same may be given as to `submit`, but for what takes a `StopToken`. What `f` returns is dropped.
 class ProcessInitializer {
   public:
     /// Nothing.
@@ -39,8 +39,9 @@ class ProcessInitializer {
         requires(!std::same_as<std::remove_cvref_t<F>, ProcessInitializer>)
     ProcessInitializer(F&& fn, Args&&... args) {  // Implicit: it is written as an option's value.
         using Fn = std::decay_t<F>;
-        using Plan = detail::CallPlan<Fn, detail::Kept<Args>...>;
-        if constexpr (detail::check_crossable<Plan, Fn, detail::Kept<Args>...>()) {
+        using Plan = detail::CallPlanWith<detail::Results::dropped, Fn, detail::Kept<Args>...>;
+        if constexpr (detail::check_initializer<Plan>() &&
+                      detail::check_crossable<Plan, Fn, detail::Kept<Args>...>()) {
             encode_ = [call = std::tuple<Fn, detail::Kept<Args>...>(std::forward<F>(fn),
                                                                     std::forward<Args>(args)...)](
                           detail::PoolMemory& memory, detail::ModuleTable& modules) {

@@ -5,7 +5,6 @@
 #include <exception>
 #include <functional>
 #include <string>
-#include <tuple>
 #include <utility>
 
 #include <muster/detail/call.hpp>
@@ -14,6 +13,7 @@
 namespace muster {
 
 /// What each worker thread calls before its first task: `f`, or `{f, args...}`.
+/// The same may be given as to `submit`, but for what takes a `StopToken`. What `f` returns is dropped.
 class ThreadInitializer {
   public:
     /// Nothing.
@@ -21,14 +21,15 @@ class ThreadInitializer {
 
     /// `fn(args...)`, on copies of its own in each thread. **Throws**: what copying them throws.
     template <typename F, typename... Args>
-        requires(!std::same_as<std::remove_cvref_t<F>, ThreadInitializer> &&
-                 std::is_invocable_v<std::decay_t<F>&, detail::Kept<Args>&...>)
-    ThreadInitializer(F&& fn, Args&&... args)  // Implicit: it is written as an option's value.
-        : call_{[call = std::tuple<std::decay_t<F>, detail::Kept<Args>...>(
-                     std::forward<F>(fn), std::forward<Args>(args)...)] {
-              auto copy = call;  // Workers start at the same time.
-              std::apply([](auto& f, auto&... values) { std::invoke(f, values...); }, copy);
-          }} {}
+        requires(!std::same_as<std::remove_cvref_t<F>, ThreadInitializer>)
+    ThreadInitializer(F&& fn, Args&&... args) {  // Implicit: it is written as an option's value.
+        using Plan = detail::PlanFor<detail::Results::dropped, F, Args...>;
+        if constexpr (detail::check_callable<F, Args...>() && detail::check_initializer<Plan>())
+            call_ = [call = Plan::bind(std::forward<F>(fn), std::forward<Args>(args)...)] {
+                auto copy = call;  // Workers start at the same time.
+                (void)copy(nullptr);
+            };
+    }
 
     /// Whether there is something to call.
     explicit operator bool() const noexcept { return call_ != nullptr; }

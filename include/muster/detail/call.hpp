@@ -52,19 +52,22 @@ concept CalledAlone = std::is_invocable_v<F, Args...>;
 template <typename F, typename... Args>
 concept CalledWithToken = !CalledAlone<F, Args...> && std::is_invocable_v<F, StopToken, Args...>;
 
+/// Whether somebody gets what a call returns. Else it may be of any type.
+enum class Results : bool { dropped, kept };
+
 /// How `F` is called with arguments kept as `Args`: alone, or with a `StopToken` before them.
-template <typename F, typename... Args>
-struct CallPlan {
+template <Results results, typename F, typename... Args>
+struct CallPlanWith {
     static constexpr bool with_token = CalledWithToken<F, Args...>;
     static constexpr bool possible = with_token || CalledAlone<F, Args...>;
 
     static auto result_of() {
-        if constexpr (with_token)
-            return std::type_identity<std::decay_t<std::invoke_result_t<F, StopToken, Args...>>>{};
-        else if constexpr (possible)
-            return std::type_identity<std::decay_t<std::invoke_result_t<F, Args...>>>{};
-        else
+        if constexpr (!possible || results == Results::dropped)
             return std::type_identity<void>{};
+        else if constexpr (with_token)
+            return std::type_identity<std::decay_t<std::invoke_result_t<F, StopToken, Args...>>>{};
+        else
+            return std::type_identity<std::decay_t<std::invoke_result_t<F, Args...>>>{};
     }
     using Result = typename decltype(result_of())::type;
 
@@ -83,6 +86,9 @@ struct CallPlan {
     static constexpr bool copies = copyable<F> && (copyable<Args> && ...);
 };
 
+template <typename F, typename... Args>
+using CallPlan = CallPlanWith<Results::kept, F, Args...>;
+
 /// Whether to keep literals as strings (the rule) or as the pointers some functions insist on.
 template <typename F, typename... Args>
 consteval bool keeps_strings() {
@@ -92,14 +98,14 @@ consteval bool keeps_strings() {
     else
         return !CallPlan<std::decay_t<F>, std::decay_t<Args>...>::possible;
 }
-template <typename F, typename... Args>
+template <Results results, typename F, typename... Args>
 using PlanFor = std::conditional_t<detail::keeps_strings<F, Args...>(),
-                                   CallPlan<std::decay_t<F>, Kept<Args>...>,
-                                   CallPlan<std::decay_t<F>, std::decay_t<Args>...>>;
+                                   CallPlanWith<results, std::decay_t<F>, Kept<Args>...>,
+                                   CallPlanWith<results, std::decay_t<F>, std::decay_t<Args>...>>;
 
 /// What `fn(args...)` gives, as a future holds it.
 template <typename F, typename... Args>
-using ResultOf = typename PlanFor<F, Args...>::Result;
+using ResultOf = typename PlanFor<Results::kept, F, Args...>::Result;
 
 /// The task that calls `F` with `Args`, which are kept as the plan says.
 template <typename Plan, typename F, typename... Args>
@@ -159,18 +165,31 @@ class CallTask final : public Task<typename Plan::Result> {
 /// Stops the compilation, with one line, for what cannot be called.
 template <typename F, typename... Args>
 constexpr bool check_callable() {
-    constexpr bool possible = PlanFor<F, Args...>::possible;
+    constexpr bool possible = PlanFor<Results::kept, F, Args...>::possible;
     static_assert(possible,
                   "muster: fn cannot be called with these arguments (decayed, passed as rvalues), "
                   "neither alone nor with a muster::StopToken before them");
     return possible;
 }
 
+/// The same for what cannot be a pool's initializer.
+template <typename Plan>
+constexpr bool check_initializer() {
+    static_assert(
+        !Plan::with_token,
+        "muster: an initializer cannot take a muster::StopToken, because nobody can ask it "
+        "to stop: leave that parameter out");
+    static_assert(Plan::copies,
+                  "muster: an initializer and its arguments must be copyable, because each worker "
+                  "gets copies: pass a std::shared_ptr to what can only be moved");
+    return !Plan::with_token && Plan::copies;
+}
+
 /// Makes the task for `fn(args...)` in this process.
-template <typename F, typename... Args>
+template <Results results, typename F, typename... Args>
 auto make_call(F&& fn, Args&&... args) {
     if constexpr (check_callable<F, Args...>()) {
-        using Made = CallTask<PlanFor<F, Args...>, F, Args...>;
+        using Made = CallTask<PlanFor<results, F, Args...>, F, Args...>;
         return Ref<Task<typename Made::Result>>::adopt(
             new Made(std::forward<F>(fn), std::forward<Args>(args)...));
     } else {
@@ -179,10 +198,10 @@ auto make_call(F&& fn, Args&&... args) {
 }
 
 /// The same with options, which it must be told before it is anybody else's.
-template <typename F, typename... Args>
+template <Results results, typename F, typename... Args>
 auto make_call_with(TaskOptions&& options, F&& fn, Args&&... args) {
     if constexpr (check_callable<F, Args...>()) {
-        using Made = CallTask<PlanFor<F, Args...>, F, Args...>;
+        using Made = CallTask<PlanFor<results, F, Args...>, F, Args...>;
         auto* const made = new Made(std::forward<F>(fn), std::forward<Args>(args)...);
         auto task = Ref<Task<typename Made::Result>>::adopt(made);
         made->set_options(std::move(options));

@@ -25,13 +25,14 @@ struct LocalCalls {
     template <typename F, typename... Args>
     using Result = ResultOf<F, Args...>;
 
-    template <typename F, typename... Args>
+    template <Results results = Results::kept, typename F, typename... Args>
     static auto make(TaskOwner&, F&& fn, Args&&... args) {
-        return make_call(std::forward<F>(fn), std::forward<Args>(args)...);
+        return make_call<results>(std::forward<F>(fn), std::forward<Args>(args)...);
     }
-    template <typename F, typename... Args>
+    template <Results results = Results::kept, typename F, typename... Args>
     static auto make_with(TaskOwner&, TaskOptions&& options, F&& fn, Args&&... args) {
-        return make_call_with(std::move(options), std::forward<F>(fn), std::forward<Args>(args)...);
+        return make_call_with<results>(std::move(options), std::forward<F>(fn),
+                                       std::forward<Args>(args)...);
     }
 
     /// Its tasks may refer to what is in this process.
@@ -75,7 +76,7 @@ struct LocalCalls {
             SharedLoopOf<std::decay_t<F>, Range> loop(kept, range, executor.max_workers());
             loop.run(executor);
         } else {
-            executor.map(fn, range).finish();
+            make_map<LocalCalls, Results::dropped>(executor, {}, fn, range).finish();
         }
     }
 };

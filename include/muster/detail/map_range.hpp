@@ -248,9 +248,9 @@ struct MapInput {
     F fn;
     Source source;
 
-    template <typename... Args>
+    template <Results results, typename... Args>
     auto submit_before(const Deadline& deadline, Args&&... args) {
-        return executor.submit_before(deadline, std::forward<Args>(args)...);
+        return executor.template submit_before<results>(deadline, std::forward<Args>(args)...);
     }
 };
 
@@ -261,13 +261,16 @@ class ElementMap final : MapInput<Executor, F, Source>, public ElementRun<R> {
         : MapInput<Executor, F, Source>(std::move(input)), ElementRun<R>(options) {}
 
   private:
+    static constexpr Results results = std::is_void_v<R> ? Results::dropped : Results::kept;
+
     void submit_next() override {
         auto element = this->source.next();
         this->ended_ = !element;
         if (element)
             std::apply(
                 [this](auto&... parts) {
-                    this->keep(this->submit_before(this->deadline_, this->fn, std::move(parts)...));
+                    this->keep(this->template submit_before<results>(this->deadline_, this->fn,
+                                                                     std::move(parts)...));
                 },
                 *element);
     }
@@ -301,7 +304,8 @@ class ChunkMap final : MapInput<Executor, F, Source>, public ChunkRun<R> {
     void submit(Elements elements) {
         const std::size_t count = elements.size();
         if (count != 0)
-            this->keep(this->submit_before(this->deadline_, Chunk{this->fn, std::move(elements)}),
+            this->keep(this->template submit_before<Results::kept>(
+                           this->deadline_, Chunk{this->fn, std::move(elements)}),
                        count);
     }
     [[nodiscard]] std::size_t workers() const override { return this->executor.max_workers(); }
@@ -356,11 +360,11 @@ class MapRange {
     bool begun_ = false;
 };
 
-template <typename Calls, typename Executor, typename F, typename... Ranges>
+template <typename Calls, Results results, typename Executor, typename F, typename... Ranges>
 auto make_map(Executor& executor, const MapOptions& options, F&& fn, Ranges&&... ranges) {
     using Source = ZipSource<Ranges...>;
     using Fn = std::decay_t<F>;
-    using Plan = CallPlan<Fn, std::ranges::range_value_t<Ranges>...>;
+    using Plan = CallPlanWith<results, Fn, std::ranges::range_value_t<Ranges>...>;
     static_assert(Plan::possible,
                   "muster: map's fn cannot be called with one element of each range");
     static_assert(std::is_copy_constructible_v<Fn>,

@@ -80,7 +80,7 @@ class [[nodiscard("a process that is not kept is asked to stop and joined at onc
     template <typename F, typename... Args>
     Process(ProcessOptions options, F&& fn, Args&&... args) {
         using Fn = std::decay_t<F>;
-        using Plan = detail::ProcessPlan<Fn, detail::Kept<Args>...>;
+        using Plan = detail::CallPlanWith<detail::Results::dropped, Fn, detail::Kept<Args>...>;
         if constexpr (detail::check_crossable<Plan, Fn, detail::Kept<Args>...>()) {
             auto child = detail::make_child(std::move(options));
             child->keep(detail::encode_call<Plan, Fn, detail::Kept<Args>...>(

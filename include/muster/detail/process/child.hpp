@@ -26,12 +26,6 @@
 
 namespace muster::detail {
 
-/// A call whose result nobody gets.
-template <typename F, typename... Args>
-struct ProcessPlan : CallPlan<F, Args...> {
-    using Result = void;
-};
-
 /// The parent's end of one `Process`.
 ///
 /// | phase   | meaning                                                           |

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <muster/detail/call.hpp>
+#include <muster/detail/map_range.hpp>
 #include <muster/detail/process/process_engine.hpp>
 #include <muster/detail/process/remote_task.hpp>
 
@@ -31,10 +32,10 @@ struct RemoteCalls {
     /// Each element is a task: the ring makes one out of many at no cost.
     static constexpr bool chunks = false;
 
-    template <typename F, typename... Args>
+    template <Results results = Results::kept, typename F, typename... Args>
     static auto make(ProcessEngine& engine, F&& fn, Args&&... args) {
         using Fn = std::decay_t<F>;
-        using Plan = CallPlan<Fn, Kept<Args>...>;
+        using Plan = CallPlanWith<results, Fn, Kept<Args>...>;
         using Made = RemoteTaskOf<typename Plan::Result>;
         if constexpr (check_crossable<Plan, Fn, Kept<Args>...>()) {
             engine.throw_if_unusable();
@@ -47,16 +48,18 @@ struct RemoteCalls {
             return Ref<Made>();  // Never compiled to the end.
         }
     }
-    template <typename F, typename... Args>
+    template <Results results = Results::kept, typename F, typename... Args>
     static auto make_with(ProcessEngine& engine, TaskOptions&& options, F&& fn, Args&&... args) {
-        auto task = make(engine, std::forward<F>(fn), std::forward<Args>(args)...);
+        auto task = make<results>(engine, std::forward<F>(fn), std::forward<Args>(args)...);
         task->set_options(std::move(options));
         return task;
     }
 
     template <typename Executor, typename F, typename Range>
     static void for_each(Executor& executor, F&& fn, Range&& range) {
-        executor.map(std::forward<F>(fn), std::forward<Range>(range)).finish();
+        make_map<RemoteCalls, Results::dropped>(executor, {}, std::forward<F>(fn),
+                                                std::forward<Range>(range))
+            .finish();
     }
 };
 

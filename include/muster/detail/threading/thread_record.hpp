@@ -46,7 +46,8 @@ class ThreadBodyOf final : public ThreadBody {
 /// `fn(args...)` for one call, with the arguments kept as `submit` keeps them.
 template <typename F, typename... Args>
 auto bind_for_thread(F&& fn, Args&&... args) {
-    return [call = PlanFor<F, Args...>::bind(std::forward<F>(fn), std::forward<Args>(args)...)](
+    using Plan = PlanFor<Results::dropped, F, Args...>;
+    return [call = Plan::bind(std::forward<F>(fn), std::forward<Args>(args)...)](
                const StopSource& stop) mutable { (void)call(&stop); };
 }
 
