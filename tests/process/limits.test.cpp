@@ -220,6 +220,7 @@ TEST_CASE("a task whose attempts all crash is counted once") {
 }
 
 TEST_CASE("workers may be given all the time they want to start") {
+    CHECK(muster::ProcessPoolOptions{}.start_timeout == 10s);
     ProcessPoolExecutor pool({.max_workers = 1, .start_timeout = std::nullopt});
     CHECK(pool.submit(own_pid).result() != own_pid());
 }
