@@ -183,6 +183,11 @@ TEST_CASE("program: posts what throws" * doctest::skip()) {
     const auto post = [](auto&& pool) {
         pool.post(throws, 7);
         pool.wait_idle();
+        pool.post({.name = "load"}, throws, 8);
+        pool.wait_idle();
+        const auto fails = [](const auto&) { throw std::domain_error("in a callback"); };
+        pool.submit({.name = "show"}, nothing).add_done_callback(fails);
+        pool.wait_idle();
     };
     const std::string kind = muster::test::argument_of_program();
     if (kind == "inline") post(muster::InlineExecutor());
@@ -194,7 +199,9 @@ TEST_CASE("without on_error what a posted task throws is a line on stderr") {
     for (const std::string kind : {"inline", "threads", "processes"}) {
         CAPTURE(kind);
         CHECK(muster::test::Program::test_case("posts what throws", kind).rest() ==
-              "muster: unhandled exception in a posted task or callback: no element 7\n");
+              "muster: unhandled exception in a task: no element 7\n"
+              "muster: unhandled exception in task 'load': no element 8\n"
+              "muster: unhandled exception in a callback of task 'show': in a callback\n");
     }
 }
 

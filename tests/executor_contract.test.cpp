@@ -2,9 +2,12 @@
 // ctest: concurrency start_methods
 // What every executor promises about one task: how it is called and what its future holds. The rest
 // is in executor_admission.test.cpp, executor_map.test.cpp and executor_shutdown.test.cpp.
+#include <muster/wait.hpp>
+
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -12,6 +15,7 @@
 #include <thread>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "support/executors.hpp"
 #include "support/task_gate.hpp"
@@ -61,6 +65,17 @@ constexpr bool stays = !std::is_copy_constructible_v<E> && !std::is_move_constru
 static_assert(stays<muster::InlineExecutor>);
 static_assert(stays<muster::ThreadPoolExecutor>);
 static_assert(stays<muster::ProcessPoolExecutor>);
+
+/// What the call throws, in words.
+template <typename Call>
+std::string words(Call call) {
+    try {
+        (void)call();
+    } catch (const std::exception& error) {
+        return error.what();
+    }
+    return "";
+}
 
 }  // namespace
 
@@ -249,17 +264,10 @@ TEST_CASE_TEMPLATE("submit takes options before the callable", E, EVERY_EXECUTOR
 TEST_CASE_TEMPLATE("errors of a future say which task it is of", E, EVERY_POOL) {
     E pool(1);
     TaskGate gate;
+    const TaskGate closed;
     auto first = pool.submit({.name = "first"}, TaskGate::pass, gate.path(), 'a');
     const auto second = pool.submit({.name = "second"}, twice, 1);
     gate.arrival();
-    const auto words = [](auto call) {
-        try {
-            (void)call();
-        } catch (const muster::Error& error) {
-            return std::string(error.what());
-        }
-        return std::string();
-    };
 
     CHECK(words([&] { return second.result(1ms); }).find("'second'") != std::string::npos);
     (void)second.cancel();
@@ -269,6 +277,39 @@ TEST_CASE_TEMPLATE("errors of a future say which task it is of", E, EVERY_POOL) 
     const auto same = first;
     (void)std::move(first).result();
     CHECK(words([&] { return same.result(); }).find("'first'") != std::string::npos);
+    const auto late =
+        pool.submit({.name = "late", .timeout = 1ms}, TaskGate::pass, closed.path(), 'b');
+    CHECK(words([&] { return late.result(); }).find("'late'") != std::string::npos);
+}
+
+TEST_CASE_TEMPLATE("errors say what the reader can do", E, EVERY_POOL) {
+    const auto advises = [](auto call, const std::string& advice) {
+        const std::string said = words(call);
+        const bool found = said.find(advice) != std::string::npos;
+        CHECK_MESSAGE(found, said);
+    };
+    E pool(1);
+    TaskGate gate;
+    const auto wait_for_token = [](const muster::StopToken& stop) {
+        while (!stop.stop_requested()) std::this_thread::yield();
+    };
+    advises([&] { pool.submit({.timeout = 1ms}, wait_for_token).result(); }, "longer .timeout");
+    const auto late = pool.submit({.timeout = 1ms}, TaskGate::pass, gate.path(), 'a');
+    advises([&] { return late.result(); }, "longer .timeout");
+    // Nobody has asked it.
+    CHECK(words([&] { return late.result(); }).find("was asked to stop") == std::string::npos);
+    const std::vector futures{pool.submit(TaskGate::pass, gate.path(), 'b')};
+    advises([&] { return *muster::as_completed(futures, 1ms).begin(); }, "wait for them again");
+    advises([] { (void)Future<int>().result(); }, "ask the one that submit() returned");
+    gate.open();
+    if constexpr (!std::is_same_v<E, muster::ThreadPoolExecutor>) {
+        const std::string crash = words([&] { pool.submit([] { std::abort(); }).result(); });
+        CHECK(crash.find("other tasks") == std::string::npos);  // kill_workers() ends them as well.
+        CHECK_MESSAGE(crash.find(".retries") != std::string::npos, crash);
+    }
+    E broken({.max_workers = 1, .initializer = [] { throw std::out_of_range("no licence"); }});
+    const std::string why = words([&] { broken.submit(nothing).result(); });
+    CHECK_MESSAGE(why.ends_with("make another: its initializer threw: no licence"), why);
 }
 
 }  // namespace executor_contract_test

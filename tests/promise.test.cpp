@@ -49,6 +49,15 @@ TEST_CASE("a promise gives its futures the exception") {
     CHECK_THROWS_WITH_AS((void)promise.get_future().result(), "far", std::out_of_range);
 }
 
+TEST_CASE("a second outcome is refused with what to do instead") {
+    Promise<int> promise;
+    promise.set_result(1);
+    CHECK_THROWS_WITH_AS(promise.set_result(2),
+                         "muster: set_result() on a promise that has an outcome already or was "
+                         "cancelled; give it one, if set_running_or_notify_cancel() is true",
+                         muster::InvalidStateError);
+}
+
 TEST_CASE("set_exception refuses a null pointer and leaves the promise as it was") {
     Promise<int> promise;
     CHECK_THROWS_AS(promise.set_exception(nullptr), std::invalid_argument);

@@ -108,7 +108,9 @@ class AnyFuture {
     [[nodiscard]] detail::StateBase& state() const {
         if (!state_)
             throw InvalidStateError(
-                "muster: this future is empty: it was default constructed or moved from");
+                "muster: this future is empty: it was default constructed or moved from; ask the "
+                "one "
+                "that submit() returned, or a copy of it");
         return *state_;
     }
 
@@ -290,9 +292,9 @@ class Callback final : public Continuation {
             std::invoke(std::move(fn_), FutureAccess::make(kept));
         } catch (...) {
             if (TaskOwner* owner = state.owner())
-                owner->report(std::current_exception());
+                owner->report(std::current_exception(), state, "a callback of ");
             else
-                report_error({}, std::current_exception());
+                report_error({}, std::current_exception(), state, "a callback of ");
         }
     }
 

@@ -32,7 +32,8 @@ class Promise {
     ~Promise() {
         if (state_ && state_->begin_settling())
             state_->fail(std::make_exception_ptr(BrokenPromise(
-                "muster: the promise was destroyed before it was given a result or exception")));
+                "muster: the promise was destroyed before it was given a result or exception; keep "
+                "it until then")));
     }
 
     /// A handle to the result. May be called more than once: all handles are equal.
@@ -86,7 +87,9 @@ class Promise {
     };
 
     [[nodiscard]] detail::Ref<PromiseState> owned() const {
-        if (!state_) throw InvalidStateError("muster: this promise was moved from");
+        if (!state_)
+            throw InvalidStateError(
+                "muster: this promise was moved from; use the one it was moved to");
         return state_;
     }
 
@@ -94,8 +97,10 @@ class Promise {
     [[nodiscard]] detail::Ref<PromiseState> begin(const char* call) const {
         detail::Ref<PromiseState> state = owned();
         if (!state->begin_settling())
-            throw InvalidStateError(std::string("muster: ") + call +
-                                    "() on a promise that has an outcome already or was cancelled");
+            throw InvalidStateError(
+                std::string("muster: ") + call +
+                "() on a promise that has an outcome already or was cancelled; give it one, if "
+                "set_running_or_notify_cancel() is true");
         return state;
     }
 

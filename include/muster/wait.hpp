@@ -145,9 +145,11 @@ class CompletionRange {
         current_.reset();
         if (yielded_ == futures_.size()) return;
         if (!set_->wait(yielded_ + 1, false, deadline_))
-            throw TimeoutError("muster: " + std::to_string(futures_.size() - yielded_) + " (of " +
-                               std::to_string(futures_.size()) +
-                               ") futures unfinished when the time given to as_completed was up");
+            throw TimeoutError(
+                "muster: " + std::to_string(futures_.size() - yielded_) + " (of " +
+                std::to_string(futures_.size()) +
+                ") futures unfinished when the time given to as_completed was up; they go "
+                "on: wait for them again, or cancel() what is not wanted any more");
         std::size_t index = 0;
         if (!set_->pop_done(index)) detail::StateBase::throw_orphaned();
         ++yielded_;

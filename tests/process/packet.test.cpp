@@ -70,7 +70,9 @@ std::string broken_by(const std::string& text) {
     return "it is not broken";
 }
 
-constexpr std::string_view broken = "muster: the process pool is broken: its initializer threw: ";
+constexpr std::string_view broken =
+    "muster: the process pool is broken; mend what follows, and make another: its initializer "
+    "threw: ";
 
 }  // namespace
 

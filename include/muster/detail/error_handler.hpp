@@ -21,16 +21,18 @@ inline std::string describe(const std::exception_ptr& error) {
 
 /// Hands an exception that no future can carry to the option `on_error`, or to stderr.
 ///
-/// Prints: `muster: unhandled exception in a posted task or callback: <what>`
-inline void report_error(const std::function<void(std::exception_ptr)>& on_error,
-                         const std::exception_ptr& error) noexcept {
+/// Prints: `muster: unhandled exception in task 'load': <what>`, with `part` before the task's name.
+template <typename State>
+void report_error(const std::function<void(std::exception_ptr)>& on_error,
+                  const std::exception_ptr& error, const State& task,
+                  const char* part = "") noexcept {
     try {
         if (on_error) {
             on_error(error);
             return;
         }
-        const std::string line =
-            "muster: unhandled exception in a posted task or callback: " + describe(error) + '\n';
+        const std::string line = "muster: unhandled exception in " + (part + task.title()) + ": " +
+                                 describe(error) + '\n';
         std::fputs(line.c_str(), stderr);
     } catch (...) {
         std::fputs("muster: the on_error handler threw an exception itself\n", stderr);

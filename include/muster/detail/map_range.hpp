@@ -136,7 +136,7 @@ class MapRun {
     static TimeoutError late() {
         return TimeoutError(
             "muster: the time given to map was up before the next result was there; what had not "
-            "begun was cancelled");
+            "begun was cancelled; give it a longer .timeout");
     }
 
     const std::optional<std::size_t> buffersize_;

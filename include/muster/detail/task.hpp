@@ -188,7 +188,7 @@ class Task : public State<R>, public Runnable {
         if (attempts_ && put_back(context, error, again)) return again;
         this->drop_work();
         if (this->phase() == Phase::running) {
-            if (posted_) owner_->report(error);
+            if (posted_) owner_->report(error, *this);
             this->emplace_error(std::move(error));
             owner_->failed(context, attempts_ && attempts_->timed_out);
             this->conclude(Phase::failed);
@@ -279,11 +279,14 @@ class Task : public State<R>, public Runnable {
         return retry_delay(options.retry_delay, options.retries - attempts_->retries_left);
     }
 
-    std::exception_ptr timeout_error() const {
+    std::exception_ptr timeout_error() {
         return std::make_exception_ptr(TaskTimeout(
             "muster: " + title() + " ran longer than its timeout of " +
             std::to_string(std::chrono::duration<double>(*attempts_->options.timeout).count()) +
-            " s; it was asked to stop, and keeps its thread until it returns"));
+            " s and keeps its thread until it returns; " +
+            (stop_source() ? "it was asked to stop: have it look at its StopToken more often"
+                           : "have it take a StopToken, to be asked to stop") +
+            ", or give it a longer .timeout"));
     }
 
     void leave_queue() noexcept {

@@ -193,7 +193,7 @@ class TaskOwner {
     virtual void finish_settled(StateBase& task, Continuation* callbacks,
                                 const std::exception_ptr& unseen) noexcept {
         const FrameGuard frame(*this, 1);
-        if (unseen) report(unseen);
+        if (unseen) report(unseen, task);
         task.run_callbacks(callbacks);
         ended(ledger_.common());
     }
@@ -203,7 +203,7 @@ class TaskOwner {
     virtual void finish_timed_out(StateBase& task, Continuation* callbacks,
                                   const std::exception_ptr& unseen) noexcept {
         const FrameGuard frame(*this, 1);
-        if (unseen) report(unseen);
+        if (unseen) report(unseen, task);
         ledger_.time_out();
         task.run_callbacks(callbacks);
     }
@@ -256,7 +256,10 @@ class TaskOwner {
 
     // --- the rest
 
-    void report(const std::exception_ptr& error) const noexcept { report_error(on_error_, error); }
+    void report(const std::exception_ptr& error, const StateBase& task,
+                const char* part = "") const noexcept {
+        report_error(on_error_, error, task, part);
+    }
     [[nodiscard]] Ledger& ledger() noexcept { return ledger_; }
     [[nodiscard]] ExecutorStats stats() const {
         ExecutorStats all = ledger_.stats();

@@ -273,9 +273,10 @@ class ThreadEngine : public TaskOwner {
             {
                 const std::lock_guard held(broken_lock_);
                 if (is_broken_.load(std::memory_order_relaxed)) return;
-                broken_ = std::make_exception_ptr(
-                    BrokenThreadPool("muster: the thread pool is broken: its initializer threw: " +
-                                     describe(std::current_exception())));
+                broken_ = std::make_exception_ptr(BrokenThreadPool(
+                    "muster: the thread pool is broken; mend what follows, and make "
+                    "another: its initializer threw: " +
+                    describe(std::current_exception())));
                 is_broken_.store(true, std::memory_order_release);
             }
             hasten_retries();

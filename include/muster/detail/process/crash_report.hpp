@@ -46,7 +46,7 @@ inline std::exception_ptr crash_of(const WorkerHandle& worker, const os::ExitSta
                           describe_end(status) + " " + describe(worker.stage()) + " " +
                           task.title();
     if (!worker.failure.empty()) message += ", because " + worker.failure;
-    message += "; other tasks are not touched";
+    message += "; if it may run twice, .retries has it tried again";
     const std::optional<int> code =
         status.signal ? std::optional<int>(-*status.signal) : status.exit_code;
     return std::make_exception_ptr(WorkerCrashed(message, pid, code, status.signal));
@@ -57,7 +57,13 @@ inline std::exception_ptr timeout_of(const WorkerHandle& worker, const RemoteTas
         std::chrono::duration<double>(task.timeout.value_or(std::chrono::nanoseconds(0))).count();
     return std::make_exception_ptr(TaskTimeout(
         "muster: " + task.title() + " ran longer than its timeout of " + std::to_string(seconds) +
-        " s; its worker process " + std::to_string(worker.process.pid()) + " was killed"));
+        " s; its worker process " + std::to_string(worker.process.pid()) +
+        " was killed; give it a longer .timeout, or .retries"));
+}
+
+inline std::exception_ptr broken_because(const std::string& why) {
+    return std::make_exception_ptr(BrokenProcessPool(
+        "muster: the process pool is broken; mend what follows, and make another: " + why));
 }
 
 inline std::string other_build(const std::string& program) {

@@ -205,12 +205,8 @@ class ProcessManager : public ProcessCore {
             if (!alone && (often || !ended)) level_ = std::min(level_, dispatcher_.live());
             if (!alone || !often) return !alone;
         }
-        break_pool(
-            [why] {
-                return std::make_exception_ptr(BrokenProcessPool(
-                    "muster: the process pool is broken: its workers cannot start: " + why));
-            },
-            Running::ends_with_its_worker);
+        break_pool([why] { return broken_because("its workers cannot start: " + why); },
+                   Running::ends_with_its_worker);
         return true;
     }
 
@@ -324,8 +320,7 @@ class ProcessManager : public ProcessCore {
                 break;
             case Packet::Kind::initializer_failed:
                 break_pool([text = packet->words()] {
-                    return std::make_exception_ptr(BrokenProcessPool(
-                        "muster: the process pool is broken: its initializer threw: " + text));
+                    return broken_because("its initializer threw: " + text);
                 });
                 break;
             case Packet::Kind::cannot_serve:
