@@ -22,6 +22,7 @@
 
 #include "posix/descriptors.hpp"
 #include "support/family.hpp"
+#include "support/name.hpp"
 #include "support/process_gate.hpp"
 #include "support/process_pool.hpp"
 #include "support/program.hpp"
@@ -32,34 +33,12 @@ namespace {
 
 namespace mp = muster::multiprocessing;
 using muster::test::Copy;
+using muster::test::Name;
 using muster::test::open_descriptors;
 using muster::test::ProcessGate;
 using muster::test::ProcessPool;
 using muster::test::Program;
-using muster::test::shm_file;
 using namespace std::chrono_literals;
-
-/// A name of this test's own; its files are gone at the latest when this goes.
-class Name {
-  public:
-    Name() = default;
-    Name(const Name&) = delete;
-    Name& operator=(const Name&) = delete;
-    ~Name() {
-        std::filesystem::remove(memory());
-        std::filesystem::remove(lock());
-    }
-
-    operator const std::string&() const { return text_; }
-    [[nodiscard]] std::string memory() const { return shm_file("memory", text_); }
-    [[nodiscard]] std::string lock() const { return shm_file("lock", text_); }
-    [[nodiscard]] bool has_memory() const { return std::filesystem::exists(memory()); }
-    [[nodiscard]] bool has_lock() const { return std::filesystem::exists(lock()); }
-
-  private:
-    static inline int count_ = 0;
-    std::string text_ = "test-" + std::to_string(::getpid()) + "-" + std::to_string(count_++);
-};
 
 Program user(const std::string& what, const std::string& name, const std::string& own = "") {
     return Program({std::string(TEST_PROGRAMS) + "/named_user", what, name, own});

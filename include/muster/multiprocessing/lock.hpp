@@ -162,7 +162,8 @@ namespace multiprocessing {
 /// thread unlocks it through a new handle of that name.
 ///
 /// Thread safety: all members.
-/// Platform: a name is a user's own, and a file `/dev/shm/muster.<user id>.lock.<name>`.
+/// Platform: a name is a user's own, and a file `/dev/shm/muster.<user id>.lock.<name>`. If the last
+/// user is killed, it goes as that of a `SharedMemory` does, unless the lock is abandoned.
 class Lock : public detail::SharedLockHandle<detail::BlockKind::lock> {
   public:
     /// **Throws**: `std::system_error`, `std::bad_alloc`.

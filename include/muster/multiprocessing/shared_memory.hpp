@@ -39,9 +39,11 @@ namespace muster::multiprocessing {
 ///
 /// Thread safety: its own members; who may write which byte when is the user's to say, with a `Lock`,
 /// say.
-/// Platform: a name is a user's own, and a file `/dev/shm/muster.<user id>.memory.<name>`. If all
-/// programs that use it are killed, it stays until one opens the name again, and finds zeros. Room
-/// is taken as the bytes are written to; where none is left by then, the system ends who writes.
+/// Platform: a name is a user's own, and a file `/dev/shm/muster.<user id>.memory.<name>`. If the
+/// last user is killed, and is a `Process` or a worker, it is removed when the parent sees that. Else
+/// it stays until a program opens the name again, and finds zeros, or some parent sees some such
+/// death. Room is taken as the bytes are written to; where none is left by then, the system ends who
+/// writes.
 class SharedMemory {
   public:
     /// Memory without a name, of `size` bytes.

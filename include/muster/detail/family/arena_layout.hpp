@@ -78,7 +78,7 @@ inline constexpr std::uint64_t arena_magic = 0x6d75'7374'6661'0006;
 struct ArenaHeader {
     std::uint64_t magic = arena_magic;
     std::uint64_t family = 0;  ///< A random number: handles of other families are told from ours.
-    Guard guard;               ///< Of all words of blocks and of those below, but the last three.
+    Guard guard;               ///< Of all words of blocks and of those below, but the last four.
     os::RobustMutex sweeping;  ///< Of who gives back what dead processes had.
     SharedWord end{0};         ///< Where nothing was ever allocated.
     SharedWord identities{0};  ///< Those that objects have had.
@@ -91,6 +91,7 @@ struct ArenaHeader {
     std::array<SharedWord, most_processes> parents{};
     /// 1: the one in slot n ends in order, as all that it was to do is done.
     std::array<SharedWord, most_processes> in_order{};
+    SharedWord names{0};  ///< 1: one of them that has a parent uses names, or did.
 };
 
 }  // namespace muster::detail

@@ -7,7 +7,9 @@
 
 #include <muster/detail/deadline.hpp>
 #include <muster/detail/family/arena.hpp>
+#include <muster/detail/family/named_handle.hpp>
 #include <muster/detail/family/shared_barrier.hpp>
+#include <muster/detail/family/shared_bytes.hpp>
 #include <muster/detail/family/shared_condition.hpp>
 #include <muster/detail/family/shared_event.hpp>
 #include <muster/detail/family/shared_lock.hpp>
@@ -231,7 +233,7 @@ class SweepLock {
 /// Gives back all that processes of the family had which have died.
 ///
 /// Who sees a child die calls it: permits, places and references of the dead are given back, and who
-/// waits for them is woken.
+/// waits for them is woken. Names that nobody uses any more are removed.
 inline void sweep_dead_processes() noexcept {
     try {
         const auto memory = FamilyMemory::existing();
@@ -246,6 +248,9 @@ inline void sweep_dead_processes() noexcept {
             else if (await_orphan(*memory, slot, number))
                 slot = 0;  // It, and others that end with it, may be anywhere.
         }
+        if (memory->header().names.load() == 0) return;
+        NamedHandle<SharedBytes, BlockKind::memory>::remove_unused();
+        NamedHandle<SharedLock, BlockKind::lock>::remove_unused();
     } catch (...) {  // No memory, or no descriptor, at this moment. The next death tries again.
     }
 }

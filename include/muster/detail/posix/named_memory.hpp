@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -54,11 +56,13 @@ class NamedMemory {
     };
 
   public:
-    /// What the user knows of the bytes. Both are called while nobody else opens or closes them.
+    /// Whether the bytes are to stay although nobody uses them. Of what dead processes have left, too.
+    using Outlasts = bool (*)(std::span<std::byte> bytes) noexcept;
+    /// What the user knows of the bytes. Those are called while nobody else opens or closes them.
     struct Content {
         void (*make)(std::span<std::byte> zeros);
-        /// Whether they are to stay although nobody uses them. Of what dead processes have left, too.
-        bool (*outlasts)(std::span<std::byte> bytes) noexcept;
+        Outlasts outlasts;
+        void (*before_use)();  ///< Before this process, or a copy of it, becomes a user.
     };
 
     static constexpr std::size_t longest_name = 200;
@@ -71,10 +75,8 @@ class NamedMemory {
     ///         has no room for it now. (It is taken as the bytes are written to.)
     NamedMemory(const std::string& kind, const std::string& name, std::optional<std::size_t> size,
                 Content content)
-        : name_{checked(kind, name)},
-          path_{"/dev/shm/muster." + std::to_string(MUSTER_SYSCALL(geteuid)()) + "." + kind + "." +
-                name},
-          content_{content} {
+        : name_{checked(kind, name)}, path_{folder + file_name(kind, name)}, content_{content} {
+        content_.before_use();
         PrivateFd fd;
         while (!fd) fd = open(size);
         held_.store(new Held{fork_generation(), std::move(fd), nullptr}, std::memory_order_release);
@@ -89,6 +91,25 @@ class NamedMemory {
             } catch (...) {  // The system refuses to lock: who opens it next finds it unused.
             }
         while (held) delete std::exchange(held, held->before);
+    }
+
+    /// Removes what dead processes have left of a kind, where nobody uses it any more. Waits for
+    /// nobody.
+    ///
+    /// Throws: `std::system_error` when there is no /dev/shm.
+    static void remove_unused(const std::string& kind, Outlasts outlasts) {
+        const std::string begin = file_name(kind, "");
+        const std::unique_ptr<::DIR, int (*)(::DIR*)> files(MUSTER_SYSCALL(opendir)(folder),
+                                                            &::closedir);
+        if (!files) throw_errno(folder);
+        while (const ::dirent* const file = MUSTER_SYSCALL(readdir)(files.get())) {
+            if (!std::string_view(file->d_name).starts_with(begin)) continue;
+            try {
+                remove_if_unused(std::string(folder) + file->d_name, outlasts);
+            } catch (const std::system_error&) {
+                // Another user's; or somebody opens or closes it just now, and sees to it.
+            }
+        }
     }
 
     /// Leaves it open and mapped to the end of the process.
@@ -120,13 +141,16 @@ class NamedMemory {
 
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] const std::string& path() const noexcept { return path_; }
-    [[nodiscard]] std::span<std::byte> bytes() const noexcept {
-        return {mapping_.data(), mapping_.size()};
-    }
+    [[nodiscard]] std::span<std::byte> bytes() const noexcept { return bytes_of(mapping_); }
 
   private:
+    static constexpr const char* folder = "/dev/shm/";
     static constexpr ::off_t door = 0;
     static constexpr ::off_t in_use = 1;
+
+    static std::string file_name(const std::string& kind, const std::string& name) {
+        return "muster." + std::to_string(MUSTER_SYSCALL(geteuid)()) + "." + kind + "." + name;
+    }
 
     static const std::string& checked(const std::string& kind, const std::string& name) {
         const auto refuse = [&](const std::string& what) {
@@ -142,38 +166,45 @@ class NamedMemory {
     }
 
     /// Behind the door. Empty when there is no such file.
-    PrivateFd enter(int flags, struct ::stat& file) const {
+    static PrivateFd enter(const std::string& path, int flags, struct ::stat& file,
+                           int command = F_OFD_SETLKW) {
         Fd raw{retry_interrupted([&] {
-            return MUSTER_SYSCALL(open)(path_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags,
+            return MUSTER_SYSCALL(open)(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags,
                                         0600);
         })};
         if (!raw && errno == ENOENT) return {};
-        if (!raw) throw_errno(path_.c_str());
+        if (!raw) throw_errno(path.c_str());
         PrivateFd fd(above_stdio(std::move(raw)));
         check(MUSTER_SYSCALL(fstat)(fd.get(), &file), "fstat");
         // Everybody may write to the folder: another user could cut the file while it is used.
         if (!S_ISREG(file.st_mode) || file.st_uid != MUSTER_SYSCALL(geteuid)())
-            throw_error(EACCES, path_.c_str());
-        lock(fd, door, F_WRLCK);
+            throw_error(EACCES, path.c_str());
+        lock(fd, door, F_WRLCK, command);
         check(MUSTER_SYSCALL(fstat)(fd.get(), &file), "fstat");
         return fd;
+    }
+
+    static Mapping map(const PrivateFd& fd, const struct ::stat& file) {
+        if (file.st_size == 0) return {};
+        return Mapping::read_write(fd.get(), 0, static_cast<std::size_t>(file.st_size));
+    }
+    static std::span<std::byte> bytes_of(const Mapping& mapping) noexcept {
+        return {mapping.data(), mapping.size()};
     }
 
     /// Empty when what was there is gone, and another attempt is to be made.
     PrivateFd open(std::optional<std::size_t> size) {
         struct ::stat file {};
-        PrivateFd fd = enter(size ? O_CREAT : 0, file);
+        PrivateFd fd = enter(path_, size ? O_CREAT : 0, file);
         if (!fd)
             throw std::system_error(ENOENT, std::system_category(),
                                     size ? "muster: there is no folder to make " + path_ + " in"
                                          : "muster: no running program has made " + path_);
         if (file.st_nlink == 0) return {};  // The last one closed it meanwhile.
-        mapping_ = file.st_size == 0
-                       ? Mapping{}
-                       : Mapping::read_write(fd.get(), 0, static_cast<std::size_t>(file.st_size));
+        mapping_ = map(fd, file);
         if (!used_by_others(fd) && !content_.outlasts(bytes())) {
             if (file.st_size != 0 || !size) {
-                remove();
+                remove(path_);
                 return {};
             }
             make(fd, *size);
@@ -187,8 +218,9 @@ class NamedMemory {
 
     /// The very file that is mapped; empty if it has no name any more.
     PrivateFd open_again() const {
+        content_.before_use();
         struct ::stat file {};
-        PrivateFd fd = enter(0, file);
+        PrivateFd fd = enter(path_, 0, file);
         // Mapped as it is, its number cannot have become another one's.
         if (!fd || file.st_nlink == 0 || file.st_dev != device_ || file.st_ino != inode_) return {};
         lock(fd, in_use, F_RDLCK);
@@ -202,7 +234,7 @@ class NamedMemory {
             mapping_ = Mapping::read_write(fd.get(), 0, size);
             content_.make(bytes());
         } catch (...) {
-            remove();
+            remove(path_);
             throw;
         }
     }
@@ -227,13 +259,24 @@ class NamedMemory {
         lock(fd, door, F_WRLCK);
         struct ::stat file {};
         check(MUSTER_SYSCALL(fstat)(fd.get(), &file), "fstat");
-        if (file.st_nlink != 0 && !used_by_others(fd) && !content_.outlasts(bytes())) remove();
+        if (file.st_nlink != 0 && !used_by_others(fd) && !content_.outlasts(bytes())) remove(path_);
         // By hand: a copy made just when the file was opened may have the descriptor, too.
         lock(fd, in_use, F_UNLCK);
         lock(fd, door, F_UNLCK);
     }
 
-    void remove() const noexcept { (void)MUSTER_SYSCALL(unlink)(path_.c_str()); }
+    static void remove_if_unused(const std::string& path, Outlasts outlasts) {
+        struct ::stat file {};
+        const PrivateFd fd = enter(path, 0, file, F_OFD_SETLK);
+        if (!fd || file.st_nlink == 0) return;
+        const Mapping mapping = map(fd, file);
+        if (!used_by_others(fd) && !outlasts(bytes_of(mapping))) remove(path);
+        lock(fd, door, F_UNLCK);  // By hand, as in close().
+    }
+
+    static void remove(const std::string& path) noexcept {
+        (void)MUSTER_SYSCALL(unlink)(path.c_str());
+    }
 
     static struct ::flock range(::off_t byte, short type) noexcept {
         struct ::flock one {};
@@ -243,10 +286,9 @@ class NamedMemory {
         one.l_len = 1;
         return one;
     }
-    static void lock(const PrivateFd& fd, ::off_t byte, short type) {
+    static void lock(const PrivateFd& fd, ::off_t byte, short type, int command = F_OFD_SETLKW) {
         struct ::flock wanted = range(byte, type);
-        check(retry_interrupted(
-                  [&] { return MUSTER_SYSCALL(fcntl)(fd.get(), F_OFD_SETLKW, &wanted); }),
+        check(retry_interrupted([&] { return MUSTER_SYSCALL(fcntl)(fd.get(), command, &wanted); }),
               "fcntl(F_OFD_SETLKW)");
     }
     static bool used_by_others(const PrivateFd& fd) {
