@@ -127,4 +127,52 @@ TEST_CASE("a process waits neither for its daemons nor for threads that muster h
     CHECK(process.exit_code() == 0);
 }
 
+namespace {
+
+/// What a daemon does: it notes that it was asked, and somebody may go on.
+void note_request(const StopToken& stop, const ProcessGate& gate, const std::string& path) {
+    gate.arrive();
+    while (!stop.stop_requested()) std::this_thread::yield();
+    Notes::add(path, "asked");
+    gate.open();
+}
+/// Has the process end only when the daemon was asked.
+void keep_daemon(const ProcessGate& gate, const std::string& path) {
+    static const Thread waiting{[gate] { gate.opening.wait(); }};
+    waiting.start();
+    static const Thread daemon({.daemon = true}, note_request, gate, path);
+    daemon.start();
+    gate.arrival.wait();
+}
+void leak_daemon(const ProcessGate& gate, const std::string& path) {
+    static const Thread waiting{[gate] { gate.opening.wait(); }};
+    waiting.start();
+    const auto daemon = std::make_shared<std::optional<Thread>>();  // Its own call has it, too.
+    daemon->emplace(
+        muster::threading::ThreadOptions{.daemon = true},
+        [daemon, gate, path](const StopToken& stop) { note_request(stop, gate, path); });
+    (*daemon)->start();
+    gate.arrival.wait();
+}
+void throw_beside_daemon(const ProcessGate& gate, const std::string& path) {
+    keep_daemon(gate, path);
+    throw std::runtime_error("and the daemon goes on");
+}
+
+}  // namespace
+
+TEST_CASE("a process asks its daemons to stop when its call is over, wherever their handles are") {
+    for (const ThreadStarter start : {keep_daemon, leak_daemon, throw_beside_daemon}) {
+        const Notes notes;
+        const ProcessGate gate;
+        const Process process{start, gate, notes.path()};
+        process.start();
+        const bool ended = process.join_for(std::chrono::milliseconds(muster::test::patience_ms));
+        CHECK(ended);
+        if (!ended) process.kill();
+        process.join();
+        CHECK(notes.line() == "asked");
+    }
+}
+
 }  // namespace multiprocessing_process_threads_test
