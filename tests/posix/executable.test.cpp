@@ -3,10 +3,12 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstddef>
+#include <fstream>
 #include <muster/detail/posix/executable.hpp>
 #include <muster/detail/posix/fork_generation.hpp>
 #include <set>
@@ -75,6 +77,26 @@ TEST_CASE("the fork generation stays the same in a process, in all its threads")
     std::thread{[&] { seen = fork_generation(); }}.join();
     CHECK(seen == generation);
     CHECK(process_number() == generation);
+}
+
+TEST_CASE("a process lives as long as any of its threads does") {
+    const ::pid_t pid = ::fork();
+    if (pid == 0) {
+        ::alarm(60);
+        std::thread([number = process_number()] {
+            const auto main_thread_ended = [] {
+                std::string text;
+                std::getline(std::ifstream("/proc/self/stat"), text);
+                return text.find(") Z ") != text.npos;
+            };
+            while (!main_thread_ended()) std::this_thread::yield();
+            ::_exit(process_lives(number) ? 0 : 1);
+        }).detach();
+        ::syscall(SYS_exit, 0);  // Of this thread alone; pthread_exit would unwind the test.
+    }
+    int status = -1;
+    CHECK(::waitpid(pid, &status, 0) == pid);
+    CHECK(status == 0);
 }
 
 TEST_CASE("every copy made by fork has a generation of its own, also a copy's copy") {

@@ -16,20 +16,25 @@
 
 namespace muster::detail::posix {
 
-/// The start time in the text of a /proc/<pid>/stat, in ticks since the machine started; 0 if it
-/// isn't there.
-constexpr std::uint64_t start_time_in(std::string_view stat) noexcept {
-    // It is field 22. The second, the program's name, is in parentheses and may hold anything.
+/// A field of the text of a /proc/<pid>/stat, counted from 1, after the second; 0 if it isn't there.
+constexpr std::uint64_t number_in(std::string_view stat, int wanted) noexcept {
+    // The second field, the program's name, is in parentheses and may hold anything.
     std::size_t at = stat.rfind(')');
-    for (int field = 2; field < 22; ++field) {
+    for (int field = 2; field < wanted; ++field) {
         if (at == stat.npos) return 0;
         at = stat.find(' ', at + 1);
     }
     if (at == stat.npos) return 0;
-    std::uint64_t ticks = 0;
+    std::uint64_t number = 0;
     for (++at; at < stat.size() && stat[at] >= '0' && stat[at] <= '9'; ++at)
-        ticks = ticks * 10 + static_cast<std::uint64_t>(stat[at] - '0');
-    return ticks;
+        number = number * 10 + static_cast<std::uint64_t>(stat[at] - '0');
+    return number;
+}
+
+/// The start time in the text of a /proc/<pid>/stat, in ticks since the machine started; 0 if it
+/// isn't there.
+constexpr std::uint64_t start_time_in(std::string_view stat) noexcept {
+    return number_in(stat, 22);
 }
 
 /// A number for this process: its id, and when it started, for ids are used again. Where the system
@@ -76,7 +81,9 @@ inline bool process_lives(std::uint64_t number) noexcept {
     const std::size_t name_end = stat.rfind(')');
     const char state = name_end + 2 < stat.size() ? stat[name_end + 2] : 'X';
     const std::uint64_t start = number ^ static_cast<std::uint64_t>(id) << 40;
-    return state != 'Z' && state != 'X' && (start == 0 || start == start_time_in(stat));
+    if (state == 'X' || (start != 0 && start != start_time_in(stat))) return false;
+    // A main thread that has ended waits so for the others, which may still use what is theirs.
+    return state != 'Z' || number_in(stat, 20) > 1;
 }
 
 /// Notices forks of this process.
