@@ -187,6 +187,10 @@ void add(Measurements& all, const std::string& kind, const std::string& whose) {
         row("bounded", [&few] { return passage<Other>(few, 1); });
         row("bounded_two", [&few] { return passage<Other>(few, 2); });
         if constexpr (std::is_same_v<Other, Copy>) {
+            row("idle_lock", [=, &lock] {
+                lock.lock();
+                return idle(lock_it, [&] { lock.unlock(); });
+            });
             row("idle_get", [=, &queue] { return idle([&] { get(queue); }, [&] { put(queue); }); });
             row("idle_acquire",
                 [=, &none] { return idle([&] { acquire(none); }, [&] { release(none); }); });
@@ -242,6 +246,7 @@ constexpr Row rows[] = {{"Lock, lock and unlock", "lock", duration, "<= 20 ns"},
                         {"Python's Pipe, there and back", "pipe_queue_trip"},
                         {"Python's Pipe, one and one", "pipe_one_to_one", rate},
                         {"Value, update", "value"},
+                        {"CPU time of 2 s in lock()", "idle_lock"},
                         {"CPU time of 2 s in get()", "idle_get", duration, "0"},
                         {"CPU time of 2 s in acquire()", "idle_acquire", duration, "0"},
                         {"CPU time of 2 s in wait()", "idle_wait", duration, "0"}};

@@ -155,6 +155,9 @@ def measure_processes_alone():
     print("processes.pipe_one_to_one", passage(Processes, one.send_bytes, other.recv_bytes, 1))
 
     waited_for, semaphore, event = CONTEXT.Queue(), CONTEXT.Semaphore(0), CONTEXT.Event()
+    lock = CONTEXT.Lock()
+    lock.acquire()
+    print("processes.idle_lock", idle(lock.acquire, lock.release))
     print("processes.idle_get", idle(waited_for.get, lambda: waited_for.put(ITEM)))
     print("processes.idle_acquire", idle(semaphore.acquire, semaphore.release))
     print("processes.idle_wait", idle(event.wait, event.set))

@@ -154,7 +154,9 @@ namespace multiprocessing {
 /// | is held      | wait, or return false | waits               | by its holder frees it             |
 /// | is abandoned | throw `AbandonedLock` | holds it            | throws                             |
 ///
-/// It is abandoned when the process that held it, or the thread in it, has died.
+/// It is abandoned when the process that held it, or the thread in it, has died. Who waits sleeps, but
+/// looks about once a second, more often at first: the one that was to be woken may have been killed
+/// just then.
 ///
 /// With a name it goes with the last handle of all programs, but not as long as it is abandoned:
 /// whoever opens the name next is told. To another process it goes by its name. If the last handle
