@@ -29,14 +29,18 @@ inline void print_kernel_view(::pid_t pid) {
 }
 
 /// The stacks of all threads of all that a process has started.
+///
+/// Prints without a debugger: `no gdb: no stacks`, and what the kernel tells.
 inline void print_stacks(::pid_t pid) {
+    const bool has_debugger = std::system("command -v gdb >/dev/null") == 0;
+    if (!has_debugger) std::printf("no gdb: no stacks\n");
     for (const Descendant& process : descendants_of(pid)) {
         std::printf("--- process %d, state %c\n", process.pid, state_of(process.pid));
         print_kernel_view(process.pid);
         std::fflush(stdout);
         const std::string debugger = "gdb -q -batch -ex 'thread apply all bt 30' -p " +
                                      std::to_string(process.pid) + " 2>/dev/null";
-        if (std::system("command -v gdb >/dev/null") == 0) (void)!std::system(debugger.c_str());
+        if (has_debugger) (void)!std::system(debugger.c_str());
     }
 }
 
