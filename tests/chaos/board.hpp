@@ -17,10 +17,33 @@
 namespace chaos {
 
 /// The system calls that are made to fail, or to be interrupted.
-enum class Fault { fork, spawn, mmap, memory, descriptor, pidfd, futex, write, transfer, count };
-inline constexpr std::array fault_names{"fork",         "posix_spawn", "mmap",
-                                        "memfd_create", "descriptor",  "pidfd_open",
-                                        "futex",        "write",       "transfer"};
+enum class Fault {
+    fork,
+    spawn,
+    mmap,
+    memory,
+    descriptor,
+    pidfd,
+    futex,
+    write,
+    full,
+    transfer,
+    request,
+    handed,
+    count
+};
+inline constexpr std::array fault_names{"fork",
+                                        "posix_spawn",
+                                        "mmap",
+                                        "memfd_create",
+                                        "descriptor",
+                                        "pidfd_open",
+                                        "futex",
+                                        "write",
+                                        "write to a full bell",
+                                        "transfer",
+                                        "sendmsg of descriptors",
+                                        "recvmsg of descriptors"};
 static_assert(fault_names.size() == static_cast<std::size_t>(Fault::count));
 
 /// How the outside process disturbs the others.

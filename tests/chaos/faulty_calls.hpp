@@ -29,7 +29,9 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "board.hpp"
 
@@ -153,8 +155,16 @@ long syscall(long number, const std::atomic<std::uint32_t>* word, int operation,
     return ::syscall(number, word, operation, arguments...);
 }
 
-// Signals interrupt the rest.
+/// Writes what an eventfd can hold, after which there is no room, or leaves it as it is.
+inline void fill(int eventfd) noexcept {
+    const std::uint64_t most = ~std::uint64_t{0} - 1;
+    if ((::fcntl(eventfd, F_GETFL) & O_NONBLOCK) != 0) (void)!::write(eventfd, &most, sizeof most);
+}
+
+// Signals interrupt the rest. Of the failures that a write, which rings, can have otherwise no system
+// shows but one: what is full says so itself.
 inline ::ssize_t write(int fd, const void* bytes, std::size_t size) noexcept {
+    if (size == sizeof(std::uint64_t) && fails(Fault::full, EAGAIN)) fill(fd);
     return fails(Fault::write, EINTR) ? -1 : ::write(fd, bytes, size);
 }
 inline ::ssize_t read(int fd, void* bytes, std::size_t size) noexcept {
@@ -166,11 +176,28 @@ inline ::ssize_t send(int fd, const void* bytes, std::size_t size, int flags) no
 inline ::ssize_t recv(int fd, void* bytes, std::size_t size, int flags) noexcept {
     return fails(Fault::transfer, EINTR) ? -1 : ::recv(fd, bytes, size, flags);
 }
+// The system refuses what would have too many descriptors on their way: here requests for copies, not
+// the reports that answer them.
 inline ::ssize_t sendmsg(int fd, const ::msghdr* message, int flags) noexcept {
+    const bool is_request = message->msg_controllen > CMSG_SPACE(2 * sizeof(int));
+    if (is_request && fails(Fault::request, ETOOMANYREFS)) return -1;
     return fails(Fault::transfer, EINTR) ? -1 : ::sendmsg(fd, message, flags);
 }
+// A process that has too many descriptors gets a message without those in it.
 inline ::ssize_t recvmsg(int fd, ::msghdr* message, int flags) noexcept {
-    return fails(Fault::transfer, EINTR) ? -1 : ::recvmsg(fd, message, flags);
+    if (fails(Fault::transfer, EINTR)) return -1;
+    const ::ssize_t size = ::recvmsg(fd, message, flags);
+    const ::cmsghdr* const control = size > 0 ? CMSG_FIRSTHDR(message) : nullptr;
+    if (control == nullptr || control->cmsg_type != SCM_RIGHTS || !fails(Fault::handed, 0))
+        return size;
+    for (std::size_t at = CMSG_LEN(0); at < control->cmsg_len; at += sizeof(int)) {
+        int handed = -1;
+        std::memcpy(&handed, reinterpret_cast<const char*>(control) + at, sizeof handed);
+        ::close(handed);
+    }
+    message->msg_controllen = 0;
+    message->msg_flags |= MSG_CTRUNC;
+    return size;
 }
 inline int poll(::pollfd* fds, ::nfds_t count, int timeout) noexcept {
     return fails(Fault::transfer, EINTR) ? -1 : ::poll(fds, count, timeout);
