@@ -8,11 +8,13 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 namespace chaos {
 
@@ -106,7 +108,16 @@ struct Board {
     // The weather of the round: how often the outside process strikes; 0: not at all.
     std::atomic<std::uint32_t> blow_every_us;
     std::atomic<std::uint32_t> fault_every_us;
-    std::atomic<std::uint32_t> servers_die;
+    std::atomic<std::uint32_t> has_servers;  ///< Processes are copies of others'.
+    std::atomic<std::uint32_t> servers_die;  ///< These are struck, too.
+
+    // Of the outside process: how often it has looked at the weather, and what it has not ended yet.
+    std::atomic<std::uint64_t> turns;
+    std::atomic<std::uint64_t> stops_under_way;
+    // How much there was of it when the round began.
+    std::atomic<std::uint32_t> killed_before;
+    std::atomic<std::uint64_t> servers_before;
+    std::atomic<std::uint64_t> faults_before;
 
     std::array<std::atomic<std::int32_t>, static_cast<std::size_t>(Fault::count)> countdown;
     std::array<std::atomic<std::uint64_t>, static_cast<std::size_t>(Fault::count)> injected;
@@ -134,6 +145,24 @@ struct Board {
         for (auto& calls : countdown) calls.store(0);
     }
 
+    /// What happens from now on is the round's. False if the outside process does not say that it
+    /// has ended what it did in the round before.
+    ///
+    /// Requires: it is calm.
+    [[nodiscard]] bool begin_round() noexcept {
+        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+        const std::uint64_t turn = turns.load();
+        while (turns.load() == turn || stops_under_way.load() != 0) {
+            if (std::chrono::steady_clock::now() > limit) return false;
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+        }
+        killed_before.store(killed_count.load());
+        servers_before.store(blows[static_cast<std::size_t>(Blow::server)].load());
+        faults_before.store(all_injected());
+        round.fetch_add(1);
+        return true;
+    }
+
     /// Something that must not be. The first ones are kept.
     void violation(const std::string& text) noexcept {
         const std::uint32_t number = violation_count.fetch_add(1);
@@ -151,15 +180,27 @@ struct Board {
         return true;
     }
 
-    [[nodiscard]] std::uint64_t struck_servers() const noexcept {
-        return blows[static_cast<std::size_t>(Blow::server)].load();
+    // --- what has happened in this round
+
+    /// Before a process is killed.
+    void note_kill(::pid_t pid) noexcept {
+        killed[killed_count.fetch_add(1) % most_killed].store(pid);
+    }
+    /// How many processes were killed by others.
+    [[nodiscard]] std::uint32_t struck() const noexcept {
+        return killed_count.load() - killed_before.load();
     }
     [[nodiscard]] bool was_struck(::pid_t pid) const noexcept {
-        const std::uint32_t count = killed_count.load();
-        for (std::uint32_t i = count; i-- > 0;)
+        const std::uint32_t before = killed_before.load();
+        for (std::uint32_t i = killed_count.load(); i-- > before;)
             if (killed[i % most_killed].load() == pid) return true;
         return false;
     }
+    /// Their copies end with them.
+    [[nodiscard]] bool server_was_struck() const noexcept {
+        return blows[static_cast<std::size_t>(Blow::server)].load() != servers_before.load();
+    }
+    [[nodiscard]] bool faulted() const noexcept { return all_injected() != faults_before.load(); }
 
     static constexpr const char* variable = "CHAOS_BOARD";
 
@@ -180,6 +221,13 @@ struct Board {
             ::mmap(nullptr, sizeof(Board), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
         ::close(file);
         return memory == MAP_FAILED ? nullptr : static_cast<Board*>(memory);
+    }
+
+  private:
+    [[nodiscard]] std::uint64_t all_injected() const noexcept {
+        std::uint64_t sum = 0;
+        for (const auto& calls : injected) sum += calls.load();
+        return sum;
     }
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);

@@ -3,8 +3,11 @@
 
 #include <muster/multiprocessing/process.hpp>
 
+#include <signal.h>
+
 #include <chrono>
 #include <cstddef>
+#include <cstdlib>
 #include <functional>
 #include <optional>
 #include <string>
@@ -24,20 +27,36 @@ inline bool is_cut(const std::system_error& error) {
     return error.code() == std::errc::connection_reset || error.code() == std::errc::broken_pipe;
 }
 
-/// Starts it. False if it was struck meanwhile, or if there are faults, and it was one.
-inline bool starts(const mp::Process& process, bool faults) {
+/// Starts it. False if it was struck meanwhile, or a system call failed.
+inline bool starts(const Board& board, const mp::Process& process) {
     try {
         process.start();
         return true;
-    } catch (const muster::WorkerCrashed&) {
+    } catch (const muster::WorkerCrashed& crash) {
+        if (!board.faulted() && !board.server_was_struck() && !board.was_struck(crash.pid())) throw;
         return false;
-    } catch (const std::system_error& error) {  // What it is copied from may be gone.
-        if (!faults && !is_cut(error)) throw;
+    } catch (const std::system_error& error) {
+        const bool lost_its_original = is_cut(error) && board.server_was_struck();
+        if (!board.faulted() && !lost_its_original) throw;
         return false;
     } catch (const muster::EntryGuardError&) {  // So ends one that gets no memory at its start.
-        if (!faults) throw;
+        if (!board.faulted()) throw;
         return false;
     }
+}
+
+/// What is wrong with the end of a process that does the same for ever; empty if it was struck, or a
+/// call failed, of which it says so.
+inline std::string wrong_end(const Board& board, const mp::Process& process) {
+    const std::optional<int> code = process.exit_code();
+    if (code && *code >= 0)
+        return board.faulted() && *code == EXIT_FAILURE
+                   ? ""
+                   : "a process ended with code " + std::to_string(*code);
+    return board.was_struck(process.pid()) || (code == -SIGKILL && board.server_was_struck())
+               ? ""
+               : "a process died that nobody struck" +
+                     (code ? ", by signal " + std::to_string(-*code) : "");
 }
 
 /// Processes that do the same for ever, and are replaced when they have been struck.
@@ -47,13 +66,8 @@ class Crew {
     using Died = std::function<void(std::size_t)>;
 
     /// `make` has the process number i; `died` hears of its death, before it is replaced.
-    /// With `faults` a process may also end because a system call failed.
-    Crew(Board& board, bool faults, std::size_t size, Make make, Died died)
-        : board_{board},
-          faults_{faults},
-          make_{std::move(make)},
-          died_{std::move(died)},
-          members_(size) {}
+    Crew(Board& board, std::size_t size, Make make, Died died)
+        : board_{board}, make_{std::move(make)}, died_{std::move(died)}, members_(size) {}
 
     /// Replaces those that have ended. Requires: it is called often.
     void tend() {
@@ -84,6 +98,7 @@ class Crew {
     void kill(std::size_t first, std::size_t count) {
         for (std::size_t i = first; i < first + count; ++i) {
             if (!members_[i]) continue;
+            board_.note_kill(members_[i]->pid());
             members_[i]->kill();
             members_[i]->join();
             members_[i].reset();
@@ -107,29 +122,21 @@ class Crew {
   private:
     void begin(std::size_t i) {
         mp::Process process = make_(i);
-        if (!starts(process, faults_)) return died_(i);
+        if (!starts(board_, process)) return died_(i);
         board_.add(Tally::processes);
         board_.progress.fetch_add(1);
         members_[i].emplace(std::move(process));
     }
 
-    /// It ends by a blow, or by `kill`.
     void look_at_end(std::size_t i) {
-        const std::optional<int> code = members_[i]->exit_code();
-        if (faults_) return;
-        if (code && *code >= 0)
-            board_.violation("a process ended with code " + std::to_string(*code));
-        else if (!board_.was_struck(members_[i]->pid()) &&
-                 board_.struck_servers() == struck_servers_)  // Whose copies end with it.
-            board_.violation("a process died that nobody struck");
+        const std::string wrong = wrong_end(board_, *members_[i]);
+        if (!wrong.empty()) board_.violation(wrong);
     }
 
     Board& board_;
-    const bool faults_;
     Make make_;
     Died died_;
     std::vector<std::optional<mp::Process>> members_;
-    const std::uint64_t struck_servers_ = board_.struck_servers();
 };
 
 }  // namespace chaos

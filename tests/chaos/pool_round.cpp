@@ -5,17 +5,18 @@
 
 #include <muster/muster.hpp>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <optional>
 #include <set>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -40,12 +41,14 @@ class Submitter {
   public:
     Submitter(Board& board, Random random) : board_{board}, random_{random} {}
 
-    void submit(muster::ProcessPoolExecutor& pool, std::uint32_t count, bool disturbs) {
+    /// `end_may_come`: meanwhile another thread may shut the pool down.
+    void submit(muster::ProcessPoolExecutor& pool, std::uint32_t count, bool disturbs,
+                bool end_may_come) {
         for (std::uint32_t i = 0; i < count; ++i) {
             const std::uint64_t id = board_.next_task.fetch_add(1);
             if (id >= Board::most_tasks) return;
             PoolTask& task = tasks_.emplace_back(id, random_);
-            if (!accepted(pool, task)) continue;
+            if (!accepted(pool, task, end_may_come)) continue;
             if (random_.once_in(4)) call_back(task);
             if (disturbs && random_.once_in(5)) pick().disturb(random_);
             if (disturbs && random_.once_in(100)) resize(pool);
@@ -74,21 +77,29 @@ class Submitter {
     }
     [[nodiscard]] std::uint64_t thrown_callbacks() const { return thrown_.load(); }
     [[nodiscard]] std::size_t accepted() const { return accepted_; }
+    [[nodiscard]] std::size_t count(Ended how) const {
+        return static_cast<std::size_t>(
+            std::count_if(tasks_.begin(), tasks_.end(),
+                          [how](const PoolTask& task) { return task.ended() == how; }));
+    }
 
   private:
-    bool accepted(muster::ProcessPoolExecutor& pool, PoolTask& task) {
+    bool accepted(muster::ProcessPoolExecutor& pool, PoolTask& task, bool end_may_come) {
+        std::string wrong;
         try {
             task.submit_to(pool);
             board_.add(Tally::tasks);
             ++accepted_;
+            if (task.fails_at_submit()) board_.violation("submit took what cannot be encoded");
             return true;
-        } catch (const muster::ShutdownError&) {
-        } catch (const muster::BrokenProcessPool&) {
-        } catch (const std::domain_error&) {
-            if (!task.fails_at_submit()) board_.violation("submit threw another's exception");
-        } catch (const std::system_error&) {
-        } catch (const std::bad_alloc&) {
+        } catch (const muster::ShutdownError& error) {
+            if (!end_may_come) wrong = error.what();
+        } catch (const std::domain_error& error) {
+            if (!task.fails_at_submit()) wrong = error.what();
+        } catch (const std::exception& error) {  // That it is broken only futures tell.
+            if (!board_.faulted() || !is_the_systems(error)) wrong = error.what();
         }
+        if (!wrong.empty()) board_.violation("submit threw for no reason: " + wrong);
         board_.add(Tally::refused);
         return false;
     }
@@ -121,7 +132,8 @@ class Submitter {
     std::atomic<std::uint64_t> thrown_{0};
 };
 
-void set_weather(Board& board, Random& random, const Weather& weather) {
+void set_weather(Board& board, Random& random, const Weather& weather, muster::StartMethod method) {
+    board.has_servers.store(method == muster::StartMethod::spawn ? 0 : 1);
     board.servers_die.store(weather.servers_die ? 1 : 0);
     board.blow_every_us.store(weather.blows ? random.between(2'000, 40'000) : 0);
     board.fault_every_us.store(weather.faults ? random.between(500, 20'000) : 0);
@@ -146,16 +158,53 @@ void end(muster::ProcessPoolExecutor& pool, End how) {
     }
 }
 
-void check_stats(Board& board, const muster::ProcessPoolExecutor& pool, std::size_t accepted) {
+using Submitters = std::array<Submitter, 2>;
+
+/// When it is idle: each task has ended once, as its future says.
+void check_stats(Board& board, const muster::ProcessPoolExecutor& pool,
+                 const Submitters& submitters) {
     const auto stats = pool.stats();
-    const std::size_t ended = stats.completed + stats.failed + stats.cancelled + stats.timed_out;
-    if (stats.pending + stats.running != 0 || ended != accepted)
-        board.violation(
-            "idle, of " + std::to_string(accepted) + " tasks: pending " +
-            std::to_string(stats.pending) + ", running " + std::to_string(stats.running) +
-            ", completed " + std::to_string(stats.completed) + ", failed " +
-            std::to_string(stats.failed) + ", cancelled " + std::to_string(stats.cancelled) +
-            ", timed out " + std::to_string(stats.timed_out));
+    const std::array counts{stats.pending,   stats.running,   stats.completed, stats.failed,
+                            stats.cancelled, stats.timed_out, std::size_t{0}};
+    std::array<std::size_t, counts.size()> expected{};
+    for (const Submitter& submitter : submitters) {
+        expected[2] += submitter.count(Ended::completed);
+        expected[3] += submitter.count(Ended::failed);
+        expected[4] += submitter.count(Ended::cancelled);
+        expected[5] += submitter.count(Ended::timed_out);
+        expected[6] += submitter.accepted();
+    }
+    for (std::size_t i = 2; i < 6; ++i) expected[6] -= expected[i];
+    if (counts == expected) return;
+    constexpr std::array names{"pending",   "running",   "completed", "failed",
+                               "cancelled", "timed out", "no end"};
+    std::string all = "idle, and stats() and the futures do not agree:";
+    for (std::size_t i = 0; i < counts.size(); ++i)
+        all += ' ' + std::to_string(counts[i]) + '/' + std::to_string(expected[i]) + ' ' + names[i];
+    board.violation(all);
+}
+
+/// The pool's life but for its begin and its end.
+struct Play {
+    Weather weather;
+    End end;
+    bool abrupt;  ///< The end comes while a thread still submits.
+    bool disturbs;
+    std::uint32_t count;  ///< Of tasks that a thread submits.
+};
+void play(Board& board, muster::ProcessPoolExecutor& pool, Submitters& submitters,
+          const Play& how) {
+    {
+        std::jthread other(
+            [&] { submitters[1].submit(pool, how.count, how.disturbs, how.abrupt); });
+        submitters[0].submit(pool, how.abrupt ? how.count / 4 : how.count, how.disturbs, false);
+        if (how.abrupt) end(pool, how.end);
+    }
+    if (!how.abrupt) end(pool, how.end);
+    std::set<int> crashed;
+    for (Submitter& submitter : submitters) submitter.judge(how.weather, crashed);
+    pool.wait_idle();
+    check_stats(board, pool, submitters);
 }
 
 }  // namespace
@@ -184,28 +233,21 @@ void pool_round(Board& board, Random random, muster::StartMethod method) {
                                random.next()};
     options.on_error = [&errors](const std::exception_ptr&) { errors.fetch_add(1); };
 
-    std::array<Submitter, 2> submitters{Submitter{board, random.split()},
-                                        Submitter{board, random.split()}};
+    Submitters submitters{Submitter{board, random.split()}, Submitter{board, random.split()}};
     const std::uint32_t count = random.between(5, random.once_in(3) ? 400 : 60);
     const bool disturbs = random.once_in(2);
     const bool abrupt = how != End::destructor && random.once_in(2);
-    set_weather(board, random, weather);
+    set_weather(board, random, weather, method);
+    std::optional<muster::ProcessPoolExecutor> pool;
     try {
-        muster::ProcessPoolExecutor pool(options);
+        pool.emplace(options);
         board.add(Tally::pools);
-        {
-            std::jthread other([&] { submitters[1].submit(pool, count, disturbs); });
-            submitters[0].submit(pool, abrupt ? count / 4 : count, disturbs);
-            if (abrupt) end(pool, how);
-        }
-        if (!abrupt) end(pool, how);
-        std::set<int> crashed;
-        for (Submitter& submitter : submitters) submitter.judge(weather, crashed);
-        pool.wait_idle();
-        check_stats(board, pool, submitters[0].accepted() + submitters[1].accepted());
-    } catch (const std::system_error& error) {
-        if (!weather.faults) board.violation(std::string("no pool: ") + error.what());
+    } catch (const std::exception& error) {
+        if (!board.faulted() || !is_the_systems(error))
+            board.violation(std::string("no pool: ") + error.what());
     }
+    if (pool) play(board, *pool, submitters, {weather, how, abrupt, disturbs, count});
+    pool.reset();
     board.calm();
     for (Submitter& submitter : submitters) submitter.judge_runs();
     const std::uint64_t thrown =

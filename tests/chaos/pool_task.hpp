@@ -9,28 +9,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <utility>
 
 #include "board.hpp"
 #include "random.hpp"
 #include "tasks.hpp"
+#include "weather.hpp"
 
 namespace chaos {
 
-/// What may happen in a round beyond what its tasks do.
-struct Weather {
-    bool blows = false;        ///< Workers are struck from outside.
-    bool servers_die = false;  ///< And what they are copied from.
-    bool faults = false;       ///< System calls fail.
-    bool initializer_fails = false;
-    bool forced_end = false;      ///< kill_workers() or terminate_workers().
-    bool cancelling_end = false;  ///< shutdown({.cancel_futures = true}).
-};
+/// How a task has ended, as the pool counts it.
+enum class Ended { not_yet, completed, failed, cancelled, timed_out };
 
 /// A task that was submitted, and what its future may say.
 class PoolTask {
@@ -64,7 +56,6 @@ class PoolTask {
 
     /// Asks for its end, in one of the ways there are.
     void disturb(Random& random) {
-        disturbed_ = true;
         switch (random.below(3)) {
             case 0:
                 cancelled_ = future_.cancel() || cancelled_;
@@ -80,11 +71,14 @@ class PoolTask {
 
     /// Waits for its end, and tells the board what is wrong with it.
     void judge(Board& board, const Weather& weather) {
-        const std::string error = outcome(board, weather);
+        std::string error = outcome(board, weather);
+        if ((cancelled_ || killed_) && ended_ != Ended::cancelled)
+            error += " (not cancelled, though cancel() or kill() said so)";
         if (!error.empty()) wrong(board, error);
         board.progress.fetch_add(1);
     }
 
+    [[nodiscard]] Ended ended() const { return ended_; }
     /// The worker that has died in it, if its end was that.
     [[nodiscard]] std::optional<int> crashed() const { return crashed_; }
 
@@ -94,8 +88,7 @@ class PoolTask {
         if (runs > options_.retries + 1) wrong(board, "it ran too often");
         if (cancelled_ && !killed_ && options_.retries == 0 && runs != 0)
             wrong(board, "it ran, and cancel() said that it never will");
-        if (future_.valid() && returned_ && runs == 0)
-            wrong(board, "it has a value, and never ran");
+        if (ended_ == Ended::completed && runs == 0) wrong(board, "it has a value, and never ran");
         if (!future_.valid() && runs != 0) wrong(board, "it ran, and was refused");
     }
 
@@ -111,16 +104,19 @@ class PoolTask {
 
     /// Empty if it is as it should be.
     std::string outcome(Board& board, const Weather& weather) {
+        ended_ = Ended::failed;
         try {
             const Answer& answer = future_.result();
             board.add(Tally::values);
-            returned_ = true;
+            ended_ = Ended::completed;
             return is_right(answer) ? "" : "a wrong value";
         } catch (const muster::CancelledError&) {
             board.add(Tally::cancelled);
-            return disturbed_ || weather.cancelling_end ? "" : "cancelled by nobody";
+            ended_ = Ended::cancelled;
+            return cancelled_ || killed_ || weather.cancelling_end ? "" : "cancelled by nobody";
         } catch (const muster::TaskTimeout&) {
             board.add(Tally::timeouts);
+            ended_ = Ended::timed_out;
             return fate_ == Fate::overruns ? "" : "no time limit has passed";
         } catch (const muster::WorkerCrashed& crash) {
             board.add(Tally::crashes);
@@ -129,12 +125,10 @@ class PoolTask {
         } catch (const muster::EntryGuardError& error) {
             board.add(Tally::broken);
             // A worker that gets no memory when it starts ends like one that has no guard.
-            return weather.faults ? "" : error.what();
+            return board.faulted() ? "" : error.what();
         } catch (const muster::BrokenProcessPool& error) {
             board.add(Tally::broken);
-            const bool expected = weather.blows || weather.servers_die || weather.faults ||
-                                  weather.initializer_fails || weather.forced_end;
-            return expected ? "" : std::string("broken: ") + error.what();
+            return may_be_broken(board, weather) ? "" : std::string("broken: ") + error.what();
         } catch (const std::out_of_range& error) {
             board.add(Tally::exceptions);
             return fate_ == Fate::throws && error.what() == std::to_string(id_)
@@ -142,15 +136,14 @@ class PoolTask {
                        : "not its exception";
         } catch (const std::domain_error& error) {
             board.add(Tally::exceptions);
-            const bool codec =
-                fate_ >= Fate::argument_encoder_throws && fate_ <= Fate::result_decoder_throws;
+            const bool codec =  // What fails at submit has no future.
+                fate_ > Fate::argument_encoder_throws && fate_ <= Fate::result_decoder_throws;
             return codec && error.what() == std::to_string(id_) ? "" : "not its codec's exception";
         } catch (const std::exception& error) {
             board.add(Tally::exceptions);
-            const bool refused_by_system = dynamic_cast<const std::system_error*>(&error) ||
-                                           dynamic_cast<const std::bad_alloc*>(&error);
-            return weather.faults && refused_by_system ? ""
-                                                       : std::string("exception: ") + error.what();
+            return board.faulted() && is_the_systems(error)
+                       ? ""
+                       : std::string("exception: ") + error.what();
         }
     }
 
@@ -165,9 +158,10 @@ class PoolTask {
 
     [[nodiscard]] bool explains(const Board& board, const Weather& weather,
                                 const muster::WorkerCrashed& crash) const {
-        if (weather.forced_end || weather.servers_die) return true;
         if (board.was_struck(crash.pid())) return true;
         const auto code = crash.exit_code();
+        if (code == -SIGKILL && (weather.forced_end || board.server_was_struck())) return true;
+        if (code == -SIGTERM && weather.forced_end) return true;
         return (fate_ == Fate::crashes && code == code_of_crash(amount_)) ||
                (fate_ == Fate::destructor_throws && code == -SIGABRT);
     }
@@ -179,10 +173,9 @@ class PoolTask {
     muster::TaskOptions options_;
     muster::Future<Answer> future_;
     std::optional<int> crashed_;
-    bool disturbed_ = false;
     bool cancelled_ = false;
     bool killed_ = false;  // Then it may have run, and cancel() says that it will not again.
-    bool returned_ = false;
+    Ended ended_ = Ended::not_yet;
 };
 
 }  // namespace chaos

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <mutex>
 #include <new>
 #include <string>
@@ -33,8 +34,10 @@ struct Setting {
     Random& random;
     mp::ProcessOptions options;
     std::chrono::milliseconds time;
-    bool faults = false;  ///< System calls fail: processes may end by that, and calls throw.
 };
+
+/// Whether something may have died or given up by now.
+bool disturbed(const Board& board) { return board.struck() != 0 || board.faulted(); }
 
 // --- a queue
 
@@ -64,7 +67,7 @@ void queue_round(Setting& setting) {
     std::size_t dead_consumers = 0;
 
     Crew crew(
-        board, setting.faults, producers + consumers,
+        board, producers + consumers,
         [&](std::size_t i) {
             return i < producers ? mp::Process(setting.options, produce, queue, tried, put, i)
                                  : mp::Process(setting.options, consume, queue, received);
@@ -116,6 +119,7 @@ void mend(Board& board, const mp::Lock& lock, const Counters& pair) {
         if (pair[0] != pair[1]) board.violation("lock: two were inside, or nobody was told");
     } catch (const muster::AbandonedLock&) {
         board.add(Tally::abandoned);
+        if (!disturbed(board)) board.violation("lock: abandoned, and nobody has died");
         lock.recover();
         pair[1] = pair[0];
         lock.unlock();
@@ -126,7 +130,7 @@ void lock_round(Setting& setting) {
     const mp::Lock lock = setting.random.once_in(3) ? mp::Lock(own_name()) : mp::Lock();
     const Counters pair(2);  // Equal, whenever nobody holds the lock.
     Crew crew(
-        setting.board, setting.faults, 3,
+        setting.board, 3,
         [&](std::size_t) { return mp::Process(setting.options, count_under, lock, pair); },
         [&](std::size_t) { mend(setting.board, lock, pair); });
     crew.work(setting.time, [&] { mend(setting.board, lock, pair); });
@@ -156,7 +160,7 @@ void semaphore_round(Setting& setting) {
     const mp::BoundedSemaphore permits(2);
     const Counters passes(4);
     Crew crew(
-        board, setting.faults, 4,
+        board, 4,
         [&](std::size_t i) {
             return mp::Process(setting.options, pass_through, permits, passes, i);
         },
@@ -187,12 +191,13 @@ void barrier_round(Setting& setting) {
     const mp::Barrier barrier(3);
     const Counters passes(3);
     Crew crew(
-        board, setting.faults, 3,
+        board, 3,
         [&](std::size_t i) { return mp::Process(setting.options, meet, barrier, passes, i); },
         [](std::size_t) {});
     const auto reset_broken = [&] {
         if (!barrier.broken()) return;
         board.add(Tally::broken_barriers);
+        if (!disturbed(board)) board.violation("barrier: broken, and nobody has died");
         barrier.reset();
     };
     crew.work(setting.time, reset_broken);
@@ -228,7 +233,7 @@ void condition_round(Setting& setting) {
     const mp::Condition changed;
     const Counters state(2);
     Crew crew(
-        board, setting.faults, 3,
+        board, 3,
         [&](std::size_t i) {
             return mp::Process(setting.options, take_turns, lock, changed, state, i);
         },
@@ -262,9 +267,10 @@ void pipe_round(Setting& setting) {
     while (std::chrono::steady_clock::now() < end) {
         auto [ours, theirs] = mp::Pipe();
         const mp::Process process(setting.options, echo, theirs);
-        if (!starts(process, setting.faults)) continue;
+        if (!starts(board, process)) continue;
         board.add(Tally::processes);
         theirs.close();
+        bool cut = false;
         try {
             while (std::chrono::steady_clock::now() < end) {
                 const std::uint32_t most = setting.random.once_in(8) ? 400'000 : 300;
@@ -277,13 +283,18 @@ void pipe_round(Setting& setting) {
                 board.progress.fetch_add(1);
             }
         } catch (const muster::EndOfFile&) {
-            board.add(Tally::cut_pipes);
-        } catch (const std::system_error& error) {
-            if (!setting.faults && !is_cut(error)) throw;
-            board.add(Tally::cut_pipes);
+            cut = true;
+        } catch (const std::system_error&) {
+            if (!board.faulted()) throw;
+            cut = true;
         }
         ours.close();
         process.join();
+        if (cut) board.add(Tally::cut_pipes);
+        // One that finds its pipe closed ends in order.
+        if (process.exit_code() == EXIT_SUCCESS && (!cut || board.faulted())) continue;
+        if (const std::string wrong = wrong_end(board, process); !wrong.empty())
+            board.violation("pipe: " + wrong);
     }
     board.calm();
 }
@@ -295,19 +306,19 @@ void primitive_round(Board& board, Random random, muster::StartMethod method) {
     Setting setting{board,
                     random,
                     {.start_method = method, .start_timeout = 5min},
-                    std::chrono::milliseconds(random.between(300, 1'500)),
-                    random.once_in(3)};
+                    std::chrono::milliseconds(random.between(300, 1'500))};
+    board.has_servers.store(method == muster::StartMethod::forkserver ? 1 : 0);
     board.servers_die.store(1);
     board.blow_every_us.store(random.between(1'000, 30'000));
-    if (setting.faults) board.fault_every_us.store(random.between(1'000, 30'000));
+    if (random.once_in(3)) board.fault_every_us.store(random.between(1'000, 30'000));
     const auto play = std::array{queue_round,   lock_round,      semaphore_round,
                                  barrier_round, condition_round, pipe_round}[random.below(6)];
     try {
         play(setting);
     } catch (const std::system_error&) {
-        if (!setting.faults) throw;
+        if (!board.faulted()) throw;
     } catch (const std::bad_alloc&) {
-        if (!setting.faults) throw;
+        if (!board.faulted()) throw;
     }
     board.calm();
     if (named_memories() != 0) board.violation("a named lock stays in /dev/shm");

@@ -20,13 +20,26 @@ namespace chaos {
 /// says: all from outside.
 class Striker {
   public:
-    Striker(Board& board, ::pid_t subject, bool has_servers, Random random)
-        : board_{board}, subject_{subject}, has_servers_{has_servers}, random_{random} {}
+    Striker(Board& board, ::pid_t subject, Random random)
+        : board_{board}, subject_{subject}, random_{random} {}
 
     /// Does what is due now.
     void act() {
-        const auto now = Clock::now();
-        end_stops(now);
+        end_stops(Clock::now());
+        strike_and_fail(Clock::now());
+        board_.stops_under_way.store(stops_.size());
+        board_.turns.fetch_add(1);
+    }
+
+  private:
+    using Clock = std::chrono::steady_clock;
+    struct Stop {
+        Victim victim;
+        int signal = 0;
+        Clock::time_point end;
+    };
+
+    void strike_and_fail(Clock::time_point now) {
         const std::uint32_t blow_every = board_.blow_every_us.load();
         if (blow_every != 0 && now >= next_blow_) {
             next_blow_ = now + std::chrono::microseconds(random_.below(2 * blow_every));
@@ -43,31 +56,19 @@ class Striker {
         }
     }
 
-  private:
-    using Clock = std::chrono::steady_clock;
-    struct Stop {
-        Victim victim;
-        int signal = 0;
-        Clock::time_point end;
-    };
-
     void strike(Clock::time_point now) {
         const std::vector<Descendant> all = descendants_of(subject_);
         if (all.empty()) return;
         const Descendant& chosen = all[random_.below(static_cast<std::uint32_t>(all.size()))];
         // One that has no copies yet cannot be told from a worker: it may be hit as well.
-        const bool server =
-            has_servers_ && (chosen.has_children || parent_of(chosen.pid) == subject_);
+        const bool server = board_.has_servers.load() != 0 &&
+                            (chosen.has_children || parent_of(chosen.pid) == subject_);
         if (server && (board_.servers_die.load() == 0 || !random_.once_in(4))) return;
 
         const auto blow =
             static_cast<Blow>(random_.below(static_cast<std::uint32_t>(Blow::server)));
         const bool kills = blow != Blow::stall;
-        if (kills) {
-            const std::uint32_t number = board_.killed_count.load();
-            board_.killed[number % Board::most_killed].store(chosen.pid);
-            board_.killed_count.store(number + 1);
-        }
+        if (kills) board_.note_kill(chosen.pid);
         Victim victim(chosen.pid, subject_);
         if (!victim) return;
         const Blow counted = server && kills ? Blow::server : blow;
@@ -101,7 +102,6 @@ class Striker {
 
     Board& board_;
     const ::pid_t subject_;
-    const bool has_servers_;
     Random random_;
     std::vector<Stop> stops_;
     Clock::time_point next_blow_{};

@@ -66,7 +66,7 @@ int run_subject(const Options& options, Board& board) {
     while (std::chrono::steady_clock::now() < end &&
            board.violation_count.load() < Board::most_violations &&
            board.next_task.load() < Board::most_tasks) {
-        board.round.fetch_add(1);
+        if (!board.begin_round()) return 3;
         play(board, random.split(), method, options.part);
         if (!orphans_end()) board.violation("processes outlive their parents");
         if (const Belongings after; after.more_than(before))

@@ -76,8 +76,7 @@ class Supervisor {
     /// The exit code.
     int run() {
         const auto begun = Clock::now();
-        Striker striker(board_, subject_, options_.start_method != "spawn",
-                        Random(options_.seed ^ 0x5deece66d));
+        Striker striker(board_, subject_, Random(options_.seed ^ 0x5deece66d));
         std::uint64_t seen = 0;
         auto changed = begun;
         for (bool running = true; running;) {
