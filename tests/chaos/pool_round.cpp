@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "memory.hpp"
 #include "pool_task.hpp"
 
 namespace chaos {
@@ -29,11 +30,14 @@ namespace {
 
 enum class End { destructor, shutdown, cancelling, killing, terminating, count };
 
-void initialize(std::uint32_t sleep_us, std::uint32_t fails_once_in, std::uint64_t seed) {
+void initialize(std::uint32_t sleep_us, std::uint32_t fails_once_in, std::uint64_t seed,
+                std::uint32_t room) {
     std::this_thread::sleep_for(std::chrono::microseconds(sleep_us));
     Random random(seed + static_cast<std::uint64_t>(::getpid()));
     if (fails_once_in != 0 && random.once_in(fails_once_in))
         throw std::runtime_error("an initializer that fails");
+    (void)Board::own();  // While there is memory.
+    if (room != 0) (void)leave_room(std::size_t{room} << 10);
 }
 
 /// What a thread does that submits tasks and disturbs them.
@@ -215,6 +219,7 @@ void pool_round(Board& board, Random random, muster::StartMethod method) {
     weather.servers_die = weather.blows && random.once_in(4);
     weather.faults = random.once_in(3);
     weather.initializer_fails = random.once_in(12);
+    if (random.once_in(5)) weather.room = random.between(512, 8'192);
     const auto how = random.once_in(2)
                          ? static_cast<End>(random.below(static_cast<std::uint32_t>(End::count)))
                          : End::destructor;
@@ -228,9 +233,9 @@ void pool_round(Board& board, Random random, muster::StartMethod method) {
     options.start_timeout = std::chrono::minutes(5);
     if (random.once_in(4)) options.max_tasks_per_child = random.between(1, 20);
     if (random.once_in(3)) options.max_pending = random.between(1, 50);
-    if (weather.initializer_fails || random.once_in(4))
+    if (weather.initializer_fails || weather.room != 0 || random.once_in(4))
         options.initializer = {initialize, random.below(5'000), weather.initializer_fails ? 3U : 0U,
-                               random.next()};
+                               random.next(), weather.room};
     options.on_error = [&errors](const std::exception_ptr&) { errors.fetch_add(1); };
 
     Submitters submitters{Submitter{board, random.split()}, Submitter{board, random.split()}};

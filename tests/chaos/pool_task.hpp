@@ -9,9 +9,11 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <typeinfo>
 #include <utility>
 
 #include "board.hpp"
@@ -93,6 +95,8 @@ class PoolTask {
     }
 
   private:
+    /// Less fits into a worker's memory, however little there is.
+    static constexpr std::size_t least_large_load = 100'000;
     static constexpr auto fate_count = static_cast<std::uint32_t>(Fate::count);
 
     void wrong(Board& board, const std::string& what) const {
@@ -141,10 +145,16 @@ class PoolTask {
             return codec && error.what() == std::to_string(id_) ? "" : "not its codec's exception";
         } catch (const std::exception& error) {
             board.add(Tally::exceptions);
-            return board.faulted() && is_the_systems(error)
+            if (typeid(error) == typeid(std::bad_alloc)) board.add(Tally::starved);
+            const bool no_memory = typeid(error) == typeid(std::bad_alloc) && lacks_memory(weather);
+            return no_memory || (board.faulted() && is_the_systems(error))
                        ? ""
                        : std::string("exception: ") + error.what();
         }
+    }
+
+    [[nodiscard]] bool lacks_memory(const Weather& weather) const {
+        return fate_ == Fate::fills_memory || (weather.room != 0 && load_ >= least_large_load);
     }
 
     [[nodiscard]] bool is_right(const Answer& answer) const {

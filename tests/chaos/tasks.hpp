@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "board.hpp"
+#include "memory.hpp"
 
 namespace chaos {
 
@@ -28,6 +29,7 @@ enum class Fate : std::uint8_t {
     throws,
     crashes,
     overruns,
+    fills_memory,  ///< And has it back when it has thrown `std::bad_alloc`.
     argument_encoder_throws,
     argument_decoder_throws,
     result_encoder_throws,
@@ -122,6 +124,8 @@ inline Answer run(muster::StopToken stop, Job job) {
             crash(job.amount);
         case Fate::overruns:
             for (;;) ::pause();
+        case Fate::fills_memory:
+            fill_memory();
         case Fate::sleeps:
             std::this_thread::sleep_until(end);
             break;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <exception>
 #include <new>
 #include <system_error>
@@ -17,6 +18,7 @@ struct Weather {
     bool initializer_fails = false;
     bool forced_end = false;      ///< kill_workers() or terminate_workers().
     bool cancelling_end = false;  ///< shutdown({.cancel_futures = true}).
+    std::uint32_t room = 0;       ///< How many KiB a worker gets beyond what it has; 0: all.
 };
 
 /// Whether a pool may be broken by now. One whose workers are struck when they start is so after
