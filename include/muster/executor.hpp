@@ -101,8 +101,8 @@ class ExecutorInterface {
         });
     }
 
-    /// Has `fn(args...)` run, without a future. What it throws goes to the option `on_error`; what it
-    /// returns is dropped, and may be of any type.
+    /// Has `fn(args...)` run, without a future. What it throws goes to the option `on_error`; what
+    /// it returns is dropped, and may be of any type.
     ///
     /// **Throws** and **blocks** as `submit`.
     template <typename F, typename... Args>

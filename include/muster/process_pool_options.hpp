@@ -27,7 +27,8 @@ enum class StartMethod {
 };
 
 /// What each worker process calls before its first task: `f`, or `{f, args...}`.
-/// The same may be given as to `submit`, but for what takes a `StopToken`. What `f` returns is dropped.
+/// The same may be given as to `submit`, but for what takes a `StopToken`. What `f` returns is
+/// dropped.
 class ProcessInitializer {
   public:
     /// Nothing.

@@ -13,7 +13,8 @@
 namespace muster {
 
 /// What each worker thread calls before its first task: `f`, or `{f, args...}`.
-/// The same may be given as to `submit`, but for what takes a `StopToken`. What `f` returns is dropped.
+/// The same may be given as to `submit`, but for what takes a `StopToken`. What `f` returns is
+/// dropped.
 class ThreadInitializer {
   public:
     /// Nothing.
