@@ -62,10 +62,11 @@ class Submitter {
         }
     }
 
-    /// `crashed` gets the workers that died in a task, which are others each time.
+    /// Those not judged yet. `crashed` gets the workers that died in a task, which are others each
+    /// time.
     void judge(const Weather& weather, std::set<int>& crashed) {
         for (PoolTask& task : tasks_) {
-            if (!task.future().valid()) continue;
+            if (!task.future().valid() || task.ended() != Ended::not_yet) continue;
             task.judge(board_, weather);
             if (task.crashed() && !crashed.insert(*task.crashed()).second)
                 board_.violation("a worker's death has cost two tasks");
@@ -81,6 +82,11 @@ class Submitter {
     }
     [[nodiscard]] std::uint64_t thrown_callbacks() const { return thrown_.load(); }
     [[nodiscard]] std::size_t accepted() const { return accepted_; }
+    [[nodiscard]] std::size_t found_broken() const {
+        return static_cast<std::size_t>(
+            std::count_if(tasks_.begin(), tasks_.end(),
+                          [](const PoolTask& task) { return task.found_broken(); }));
+    }
     [[nodiscard]] std::size_t count(Ended how) const {
         return static_cast<std::size_t>(
             std::count_if(tasks_.begin(), tasks_.end(),
@@ -207,6 +213,17 @@ void play(Board& board, muster::ProcessPoolExecutor& pool, Submitters& submitter
     if (!how.abrupt) end(pool, how.end);
     std::set<int> crashed;
     for (Submitter& submitter : submitters) submitter.judge(how.weather, crashed);
+    if (how.end == End::destructor) {
+        // In calm weather a pool goes on, but for a broken one, which never does.
+        board.calm();
+        const std::size_t before = submitters[0].found_broken();
+        const bool broken = before + submitters[1].found_broken() != 0;
+        const std::size_t accepted = submitters[0].accepted();
+        submitters[0].submit(pool, 5, false, false);
+        submitters[0].judge(how.weather, crashed);
+        if (broken && submitters[0].found_broken() - before != submitters[0].accepted() - accepted)
+            board.violation("a broken pool has taken tasks");
+    }
     pool.wait_idle();
     check_stats(board, pool, submitters);
 }

@@ -75,12 +75,13 @@ class PoolTask {
     void judge(Board& board, const Weather& weather) {
         std::string error = outcome(board, weather);
         if ((cancelled_ || killed_) && ended_ != Ended::cancelled)
-            error += " (not cancelled, though cancel() or kill() said so)";
+            error += " not cancelled, though cancel() or kill() said so";
         if (!error.empty()) wrong(board, error);
         board.progress.fetch_add(1);
     }
 
     [[nodiscard]] Ended ended() const { return ended_; }
+    [[nodiscard]] bool found_broken() const { return found_broken_; }
     /// The worker that has died in it, if its end was that.
     [[nodiscard]] std::optional<int> crashed() const { return crashed_; }
 
@@ -128,10 +129,12 @@ class PoolTask {
             return explains(board, weather, crash) ? "" : std::string("crashed: ") + crash.what();
         } catch (const muster::EntryGuardError& error) {
             board.add(Tally::broken);
+            found_broken_ = true;
             // A worker that gets no memory when it starts ends like one that has no guard.
             return board.faulted() ? "" : error.what();
         } catch (const muster::BrokenProcessPool& error) {
             board.add(Tally::broken);
+            found_broken_ = true;
             return may_be_broken(board, weather) ? "" : std::string("broken: ") + error.what();
         } catch (const std::out_of_range& error) {
             board.add(Tally::exceptions);
@@ -186,6 +189,7 @@ class PoolTask {
     bool cancelled_ = false;
     bool killed_ = false;  // Then it may have run, and cancel() says that it will not again.
     Ended ended_ = Ended::not_yet;
+    bool found_broken_ = false;  // The pool.
 };
 
 }  // namespace chaos
