@@ -61,7 +61,7 @@ inline ::ssize_t send_with_fds(int socket, std::span<const std::byte> bytes,
         header->cmsg_len = CMSG_LEN(fds.size_bytes());
         std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
     }
-    return retry_interrupted(
+    return retry_send(
         [&] { return MUSTER_SYSCALL(sendmsg)(socket, &message, flags | MSG_NOSIGNAL); });
 }
 
@@ -207,7 +207,10 @@ class ForkLoop {
     }
 
     void report(const ForkReport& report, std::span<const int> fds) noexcept {
-        if (send_with_fds(control_, std::as_bytes(std::span(&report, 1)), fds) == -1)
+        const auto bytes = std::as_bytes(std::span(&report, 1));
+        if (send_with_fds(control_, bytes, fds) != -1) return;
+        // Too many descriptors may be on their way: the client does without.
+        if (errno != ETOOMANYREFS || send_with_fds(control_, bytes, {}) == -1)
             MUSTER_SYSCALL(_exit)(0);  // Nobody is there to hear it.
     }
 

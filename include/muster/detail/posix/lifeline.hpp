@@ -41,7 +41,7 @@ enum class SendResult {
 /// Throws: `std::system_error`; with `EMSGSIZE` for a packet that never fits (some 200 KiB).
 inline SendResult try_send_packet(int fd, std::span<const std::byte> packet) {
     assert(!packet.empty());
-    const auto sent = retry_interrupted([&] {
+    const auto sent = retry_send([&] {
         return MUSTER_SYSCALL(send)(fd, packet.data(), packet.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     });
     if (sent != -1) return SendResult::sent;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <poll.h>
+
 #include <cerrno>
 #include <system_error>
 
@@ -43,6 +45,16 @@ auto retry_interrupted(Call call) {
     for (;;) {
         const auto result = call();
         if (result != -1 || errno != EINTR) return result;
+    }
+}
+
+/// As `retry_interrupted`, for what sends a message: also as long as the system has no memory for it.
+template <typename Call>
+auto retry_send(Call call) {
+    for (;;) {
+        const auto result = retry_interrupted(call);
+        if (result != -1 || (errno != ENOBUFS && errno != ENOMEM)) return result;
+        (void)MUSTER_SYSCALL(poll)(nullptr, 0, 1);  // It does not say when it has some.
     }
 }
 
