@@ -54,7 +54,8 @@ TEST_CASE("a second outcome is refused with what to do instead") {
     promise.set_result(1);
     CHECK_THROWS_WITH_AS(promise.set_result(2),
                          "muster: set_result() on a promise that has an outcome already or was "
-                         "cancelled; give it one, if set_running_or_notify_cancel() is true",
+                         "cancelled; set it once, and first ask "
+                         "set_running_or_notify_cancel() whether anybody waits for it",
                          muster::InvalidStateError);
 }
 

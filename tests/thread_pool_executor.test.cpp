@@ -297,7 +297,13 @@ TEST_CASE("a pool that breaks breaks what runs and what waits for another attemp
         ++attempts;
         throw std::domain_error("an attempt");
     });
-    while (attempts == 0 || pool.stats().pending == 0) std::this_thread::yield();
+    auto overrun = pool.submit({.timeout = std::chrono::milliseconds(1),
+                                .retries = 1,
+                                .retry_delay = std::chrono::hours(24)},
+                               [](const muster::StopToken& stop) {
+                                   while (!stop.stop_requested()) std::this_thread::yield();
+                               });
+    while (attempts == 0 || pool.stats().pending < 2) std::this_thread::yield();
     const Event gate;
     auto returns = pool.submit([gate] { return gate.wait(), 1; });
     auto throws = pool.submit([] { throw std::domain_error("its own"); });
@@ -306,6 +312,7 @@ TEST_CASE("a pool that breaks breaks what runs and what waits for another attemp
     pool.resize(2);
 
     CHECK_THROWS_AS(delayed.result(), muster::BrokenThreadPool);
+    CHECK_THROWS_AS(overrun.result(), muster::BrokenThreadPool);
     CHECK_THROWS_AS(throws.result(), muster::BrokenThreadPool);
     gate.set();
     CHECK_THROWS_AS((void)returns.result(), muster::BrokenThreadPool);

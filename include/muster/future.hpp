@@ -109,8 +109,7 @@ class AnyFuture {
         if (!state_)
             throw InvalidStateError(
                 "muster: this future is empty: it was default constructed or moved from; ask the "
-                "one "
-                "that submit() returned, or a copy of it");
+                "one that submit() returned, or a copy of it");
         return *state_;
     }
 
@@ -192,7 +191,8 @@ class [[nodiscard("the future is the only way to the task's result; post() needs
 
     /// Calls `fn(future)` when the task is done, once: in the thread that completes or cancels it,
     /// after the callbacks added before; at once, in this thread, if it is done already.
-    /// What it throws goes to the executor's `on_error`.
+    /// What it throws goes to the executor's `on_error`. It may wait for other futures, but not for
+    /// what callbacks bring about that were added to this one after it.
     ///
     ///     task.add_done_callback([](muster::Future<int> done) { std::cout << done.result(); });
     template <typename F>
@@ -213,7 +213,8 @@ class [[nodiscard("the future is the only way to the task's result; post() needs
     }
 
     /// As `then(fn)`, with `fn(value)` run by `executor`, which must outlive this future's task.
-    /// The value of a named future is to stay there until `fn` has returned.
+    /// It gets a copy of a named future's value; one that cannot be copied is to stay there until
+    /// `fn` has returned.
     template <typename Executor, typename F>
     auto then(Executor& executor, F&& fn) const& {
         return chain_on<false>(executor, std::forward<F>(fn));
@@ -360,7 +361,8 @@ auto Future<T>::chain_on(Executor& executor, F&& fn) const {
     else
         return chain<take>([&executor, done = detail::FutureAccess::share(*this),
                             fn = std::decay_t<F>(std::forward<F>(fn))](const T& value) mutable {
-            if constexpr (detail::FutureAccess::shares_memory<Executor>() &&
+            if constexpr (!std::is_copy_constructible_v<T> &&
+                          detail::FutureAccess::shares_memory<Executor>() &&
                           detail::CallableWith<std::decay_t<F>, T>)
                 return executor.submit(
                     detail::CallWithValue<T, std::decay_t<F>>{std::move(done), std::move(fn)});

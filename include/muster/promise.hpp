@@ -99,8 +99,8 @@ class Promise {
         if (!state->begin_settling())
             throw InvalidStateError(
                 std::string("muster: ") + call +
-                "() on a promise that has an outcome already or was cancelled; give it one, if "
-                "set_running_or_notify_cancel() is true");
+                "() on a promise that has an outcome already or was cancelled; set it once, and "
+                "first ask set_running_or_notify_cancel() whether anybody waits for it");
         return state;
     }
 

@@ -48,7 +48,7 @@ class JoinState : public State<R> {
     }
     bool help() noexcept override {
         for (const Ref<StateBase>& input : inputs_)
-            if (!input->done() && input->help()) return true;
+            if (input->help()) return true;
         return false;
     }
     Gate* gate_here() noexcept override {

@@ -2,6 +2,7 @@
 // ctest: concurrency start_methods
 // Cancelling, stopping, callbacks, posting and counting in process pools.
 #include <muster/process_pool_executor.hpp>
+#include <muster/thread_pool_executor.hpp>
 #include <muster/wait.hpp>
 #include <muster/when.hpp>
 
@@ -255,6 +256,33 @@ TEST_CASE("a callback may wait for what other callbacks of its pool bring about"
     REQUIRE(pool.wait_idle_for(std::chrono::milliseconds(muster::test::patience_ms)));
     CHECK(seen == std::vector{2, 4, 5, 8});
     CHECK(chained.result() == 11);
+}
+
+TEST_CASE("callbacks that wait run one after the other all the same, in one thread") {
+    ProcessPoolExecutor pool(1);
+    std::vector<std::thread::id> threads;  // Without a lock, as they never run together.
+    const auto note = [&](const auto&) {
+        muster::wait(std::vector{pool.submit(same, 1).then(same), pool.submit(same, 2)});
+        (void)pool.submit(same, 3).then(same).wait_for(0s);
+        threads.push_back(std::this_thread::get_id());
+    };
+    for (int i = 0; i < 50; ++i) pool.submit(same, i).add_done_callback(note);
+    REQUIRE(pool.wait_idle_for(std::chrono::milliseconds(muster::test::patience_ms)));
+    CHECK(threads.size() == 50);
+    CHECK(std::set(threads.begin(), threads.end()).size() == 1);
+}
+
+TEST_CASE("a callback may wait for a link that comes to depend on its pool") {
+    ProcessPoolExecutor pool(1);
+    muster::ThreadPoolExecutor threads(1);
+    int seen = 0;
+    pool.submit(same, 1).add_done_callback([&](const auto&) {
+        auto link = threads.submit(same, 2).then(
+            [&](int x) { return pool.submit(same, x).then([](int y) { return y + 1; }); });
+        seen = link.result();
+    });
+    REQUIRE(pool.wait_idle_for(std::chrono::milliseconds(muster::test::patience_ms)));
+    CHECK(seen == 3);
 }
 
 TEST_CASE("a callback may wait until its pool is idle, the callbacks of others included") {

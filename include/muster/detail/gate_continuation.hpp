@@ -56,10 +56,7 @@ inline bool wait_composite(StateBase& state, const Deadline& deadline) noexcept 
     state.help_while_possible(deadline);
     if (state.done()) return true;
     Gate* const gate = gate_for(state);
-    if (!gate) {
-        TaskOwner::step_aside_here();
-        return state.StateBase::wait(deadline);
-    }
+    if (!gate) return state.StateBase::wait(deadline);
     GateContinuation node(*gate);
     state.add_continuation(node);
     gate->wait(

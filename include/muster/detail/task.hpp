@@ -206,9 +206,9 @@ class Task : public State<R>, public Runnable {
         if (attempts_ && !attempts_->options.name.empty())
             named.emplace(owner_->running_names(), attempts_->options.name);
         try {
+            if (attempts_) begin_attempt();
             if (std::exception_ptr broken = owner_->broken())
                 std::rethrow_exception(std::move(broken));
-            if (attempts_) begin_attempt();
             Stored<R> value =
                 attempts_ && attempts_->retries_left != 0 ? attempts_->call_copies(*this) : call();
             if (std::exception_ptr overruling = end_attempt()) return overruling;

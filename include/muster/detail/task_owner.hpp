@@ -215,16 +215,11 @@ class TaskOwner {
 
     /// See `StateBase::gate_here`.
     virtual Gate* gate_here() noexcept { return nullptr; }
-    /// The same of the pool that this thread is a worker of; null if it is none.
+    /// The same of a pool that this thread works for; null if there is none.
     static Gate* worker_gate_here() noexcept {
         for (const Frame* frame = frames(); frame; frame = frame->below)
-            if (frame->worker) return frame->owner->gate_here();
+            if (Gate* const gate = frame->owner->gate_here()) return gate;
         return nullptr;
-    }
-    /// Called before a wait for what callbacks do: if this thread runs those of executors, others run
-    /// the rest of them meanwhile.
-    static void step_aside_here() noexcept {
-        for (const Frame* frame = frames(); frame; frame = frame->below) frame->owner->step_aside();
     }
     /// Makes workers that wait look again whether they have to run what they wait for.
     virtual void look_again() noexcept {}
@@ -290,8 +285,6 @@ class TaskOwner {
     }
 
   protected:
-    virtual void step_aside() noexcept {}
-
     virtual ~TaskOwner() = default;
 
     /// No task is left and none will come. Called at least once after `close()`.

@@ -60,7 +60,6 @@ class WaitSet {
             return state && state->orphaned();
         });
         if (static_cast<std::size_t>(orphans) > states_.size() - count) return true;
-        if (!helps) TaskOwner::step_aside_here();
         return gate_->wait(ready, deadline);
     }
 

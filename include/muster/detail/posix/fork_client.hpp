@@ -103,7 +103,7 @@ class ForkClient final : public Reaper, public std::enable_shared_from_this<Fork
         const ForkRequest request{target == SignalTarget::group ? ForkRequest::Kind::signal_group
                                                                 : ForkRequest::Kind::signal,
                                   pid, signal};
-        // Never waits: the server may itself wait until its reports are read.
+        // Does not wait for the server, which may itself wait until its reports are read.
         (void)send_with_fds(control_.get(), std::as_bytes(std::span(&request, 1)), {},
                             MSG_DONTWAIT);
     }

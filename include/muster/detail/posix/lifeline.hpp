@@ -35,29 +35,33 @@ enum class SendResult {
     gone,  ///< It wasn't sent: nobody holds the other end.
 };
 
-/// Sends a packet if that is possible at once.
-///
-/// Requires: the packet isn't empty: an empty one reads like the end.
-/// Throws: `std::system_error`; with `EMSGSIZE` for a packet that never fits (some 200 KiB).
-inline SendResult try_send_packet(int fd, std::span<const std::byte> packet) {
+inline ::ssize_t send_at_once(int fd, std::span<const std::byte> packet) noexcept {
     assert(!packet.empty());
-    const auto sent = retry_send([&] {
-        return MUSTER_SYSCALL(send)(fd, packet.data(), packet.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    });
+    return MUSTER_SYSCALL(send)(fd, packet.data(), packet.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+inline SendResult send_result(::ssize_t sent) {
     if (sent != -1) return SendResult::sent;
     if (errno == EAGAIN || errno == EWOULDBLOCK) return SendResult::full;
     if (errno == EPIPE || errno == ECONNRESET) return SendResult::gone;
     throw_errno("send");
 }
 
+/// Sends a packet if that is possible at once.
+///
+/// Requires: the packet isn't empty: an empty one reads like the end.
+/// Throws: `std::system_error`; with `EMSGSIZE` for a packet that never fits (some 200 KiB).
+inline SendResult try_send_packet(int fd, std::span<const std::byte> packet) {
+    return send_result(retry_interrupted([&] { return send_at_once(fd, packet); }));
+}
+
 /// Sends a packet; false when nobody holds the other end.
 ///
-/// Blocks: while the peer has too much to read.
+/// Blocks: while the peer has too much to read, or the system no memory for the packet.
 /// Requires: the packet isn't empty.
 /// Throws: as try_send_packet.
 inline bool send_packet(int fd, std::span<const std::byte> packet) {
     for (;;) {
-        const SendResult result = try_send_packet(fd, packet);
+        const SendResult result = send_result(retry_send([&] { return send_at_once(fd, packet); }));
         if (result != SendResult::full) return result == SendResult::sent;
         ::pollfd room{fd, POLLOUT, 0};
         check(retry_interrupted([&] { return MUSTER_SYSCALL(poll)(&room, 1, -1); }), "poll");

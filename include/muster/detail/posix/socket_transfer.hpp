@@ -115,7 +115,7 @@ inline Transferred try_send(int fd, std::span<const std::byte> bytes, int attach
         std::memcpy(CMSG_DATA(header), &attached, sizeof attached);
     }
     return transferred(
-        retry_send(
+        retry_interrupted(
             [&] { return MUSTER_SYSCALL(sendmsg)(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT); }),
         "sendmsg");
 }
@@ -164,7 +164,7 @@ inline Transferred try_receive(int fd, std::span<std::byte> room, Fd& attached) 
 
 /// Sends some bytes of a stream. Requires: there are any. Throws: `std::system_error`.
 inline Transferred try_send_some(int fd, std::span<const std::byte> bytes) {
-    return transferred(retry_send([&] {
+    return transferred(retry_interrupted([&] {
                            return MUSTER_SYSCALL(send)(fd, bytes.data(), bytes.size(),
                                                        MSG_NOSIGNAL | MSG_DONTWAIT);
                        }),

@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <utility>
 
+#include <muster/detail/gate.hpp>
+
 namespace muster::detail {
 
+class StateBase;
+
 /// Runs users' callbacks one after the other in a thread of its own, which starts with the first.
-/// So one that blocks delays others, but no result.
+/// So one that blocks delays others, but no result. One that waits for what others bring about runs
+/// those itself, on top of its stack.
 ///
 /// May be destroyed by one of its own callbacks; those that still wait are run all the same.
 class CallbackThread {
@@ -23,17 +29,41 @@ class CallbackThread {
     CallbackThread& operator=(const CallbackThread&) = delete;
     ~CallbackThread() { end(); }
 
-    void post(std::function<void()> callback) {
+    /// Has the callbacks of `task` run by this.
+    void post(const StateBase& task, std::function<void()> callbacks) {
         {
             std::unique_lock held(shared_->mutex);
             if (!thread_.joinable() && !start()) {
                 held.unlock();
-                callback();  // No thread can be had: late is better than never.
+                callbacks();  // No thread can be had: late is better than never.
                 return;
             }
-            shared_->waiting.push_back(std::move(callback));
+            shared_->waiting.push_back({&task, std::move(callbacks)});
         }
         shared_->changed.notify_one();
+        arrivals_.notify();
+    }
+
+    /// Whether the calling thread is the one that runs callbacks.
+    [[nodiscard]] bool here() const noexcept {
+        return shared_->server.load(std::memory_order_relaxed) == std::this_thread::get_id();
+    }
+    /// Where that one waits for what other callbacks bring about.
+    [[nodiscard]] Gate& arrivals() noexcept { return arrivals_; }
+    /// Runs the callbacks of `task` now, if they wait and this is their thread; else false.
+    bool run_here(const StateBase& task) {
+        std::function<void()> callbacks;
+        {
+            const std::lock_guard held(shared_->mutex);
+            auto& waiting = shared_->waiting;
+            const auto found = std::find_if(waiting.begin(), waiting.end(),
+                                            [&](const auto& each) { return each.task == &task; });
+            if (!here() || found == waiting.end()) return false;
+            callbacks = std::move(found->callbacks);
+            waiting.erase(found);
+        }
+        callbacks();
+        return true;
     }
 
     /// Runs what waits, then ends the thread. In a callback it is left to end by itself.
@@ -47,50 +77,58 @@ class CallbackThread {
         thread_.get_id() == std::this_thread::get_id() ? thread_.detach() : thread_.join();
     }
 
-    /// Called before a wait for what other callbacks do. If this is itself a callback, those that
-    /// wait go on in another thread, and this one ends with it.
-    void step_aside() noexcept {
+    /// Called before a wait for the end of all other callbacks. If this is itself a callback, those
+    /// that wait go on in another thread, and this one ends with it.
+    void step_aside() {
         const std::lock_guard held(shared_->mutex);
         if (thread_.get_id() != std::this_thread::get_id()) return;
-        thread_.detach();
-        (void)start();
+        std::thread own = std::move(thread_);
+        if (start())
+            own.detach();
+        else
+            thread_ = std::move(own);
     }
 
   private:
+    struct Waiting {
+        const StateBase* task;
+        std::function<void()> callbacks;
+    };
     struct Shared {
         std::mutex mutex;
         std::condition_variable changed;
-        std::deque<std::function<void()>> waiting;
+        std::deque<Waiting> waiting;
+        std::atomic<std::thread::id> server{};
         bool ending = false;
-        unsigned threads = 0;  // How many there were. The last one serves.
     };
 
     /// Requires: the mutex is held.
     bool start() noexcept {
         try {
-            thread_ = std::thread(
-                [shared = shared_, number = ++shared_->threads] { serve(*shared, number); });
+            thread_ = std::thread([shared = shared_] { serve(*shared); });
+            shared_->server.store(thread_.get_id(), std::memory_order_relaxed);
             return true;
-        } catch (const std::system_error&) {
+        } catch (...) {  // No thread, or no memory for one.
             return false;
         }
     }
 
-    static void serve(Shared& shared, unsigned number) {
+    static void serve(Shared& shared) {
         std::unique_lock held(shared.mutex);
-        while (number == shared.threads) {
+        while (shared.server.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
             shared.changed.wait(held, [&] { return shared.ending || !shared.waiting.empty(); });
             if (shared.waiting.empty()) return;
-            std::function<void()> callback = std::move(shared.waiting.front());
+            std::function<void()> callbacks = std::move(shared.waiting.front().callbacks);
             shared.waiting.pop_front();
             held.unlock();
-            callback();
-            callback = nullptr;
+            callbacks();
+            callbacks = nullptr;
             held.lock();
         }
     }
 
-    std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+    const std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
+    Gate arrivals_;
     std::thread thread_;
 };
 

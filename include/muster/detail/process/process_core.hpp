@@ -237,7 +237,7 @@ class ProcessCore : public RemoteOwner {
         wake_leader(*handle.state);
         const std::exception_ptr unseen = handle.task->posted ? handle.state->error() : nullptr;
         if (!callbacks && !unseen) return ended(cell);
-        callbacks_.post([this, state = std::move(handle.state), callbacks, unseen] {
+        callbacks_.post(*handle.state, [this, state = std::move(handle.state), callbacks, unseen] {
             finish_settled(*state, callbacks, unseen);
         });
     }

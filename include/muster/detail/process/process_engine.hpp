@@ -109,8 +109,16 @@ class ProcessEngine : public ProcessManager {
     bool wait_idle(const Deadline& deadline) override {
         // A result that is decoded may end the program, which then waits for this pool.
         if (inherited() || receiving_here()) return true;
-        step_aside();
+        callbacks_.step_aside();
         return TaskOwner::wait_idle(deadline);
+    }
+
+    Gate* gate_here() noexcept override {
+        return !inherited() && callbacks_.here() ? &callbacks_.arrivals() : nullptr;
+    }
+    void look_again() noexcept override { callbacks_.arrivals().notify(); }
+    bool run_callbacks_here(const StateBase& task) noexcept override {
+        return !inherited() && callbacks_.run_here(task);
     }
 
     void throw_if_unusable() const override {
@@ -141,10 +149,6 @@ class ProcessEngine : public ProcessManager {
 
   protected:
     ~ProcessEngine() override = default;
-
-    void step_aside() noexcept override {
-        if (!inherited()) callbacks_.step_aside();
-    }
 
     void quiet() noexcept override {
         quitting_.store(true, std::memory_order_seq_cst);

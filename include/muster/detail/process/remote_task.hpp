@@ -95,6 +95,8 @@ class RemoteOwner : public TaskOwner {
     virtual bool kill_remote(RemoteTask& task) noexcept = 0;
     [[nodiscard]] virtual bool begun(const RemoteTask& task) const noexcept = 0;
     virtual void free_record(const EncodedCall& call) noexcept = 0;
+    /// Runs the callbacks of a task that is done if they wait for this thread. False if they do not.
+    virtual bool run_callbacks_here(const StateBase& task) noexcept = 0;
 
   protected:
     ~RemoteOwner() override = default;
@@ -169,7 +171,14 @@ class RemoteTaskOf final : public State<R>, public RemoteTask {
         return this->phase() == Phase::settling ||
                (this->phase() == Phase::pending && owner_->begun(*this));
     }
-    [[nodiscard]] bool goes_on_elsewhere() const noexcept override { return true; }
+    // A callback that waits for a link, or for what joins several, may have to run that itself.
+    bool help() noexcept override {
+        return this->done() && owner_ && owner_->run_callbacks_here(*this);
+    }
+    Gate* gate_here() noexcept override { return owner_ ? owner_->gate_here() : nullptr; }
+    [[nodiscard]] bool goes_on_elsewhere() const noexcept override {
+        return !this->done() || !owner_ || !owner_->gate_here();
+    }
     [[nodiscard]] TaskOwner* owner() const noexcept override { return owner_; }
 
   private:

@@ -212,11 +212,11 @@ inline std::optional<Packet> receive_from_worker(int lifeline) noexcept {
     return std::nullopt;
 }
 
-/// Sends a packet without words. False if it cannot be sent.
-inline bool send_to_worker(int lifeline, Packet::Kind kind, std::uint64_t id) noexcept {
+/// Asks the worker at the other end to stop a task, if it can be told so at once; else false.
+inline bool send_stop(int lifeline, std::uint64_t task) noexcept {
     Packet packet;
-    packet.kind = kind;
-    packet.id = id;
+    packet.kind = Packet::Kind::stop;
+    packet.id = task;
     try {
         return os::try_send_packet(lifeline, packet.content()) == os::SendResult::sent;
     } catch (...) {
@@ -224,14 +224,15 @@ inline bool send_to_worker(int lifeline, Packet::Kind kind, std::uint64_t id) no
     }
 }
 
-/// Asks the worker at the other end to stop a task. False if it cannot be told.
-inline bool send_stop(int lifeline, std::uint64_t task) noexcept {
-    return send_to_worker(lifeline, Packet::Kind::stop, task);
-}
-
 /// Has a `Process` make its call. False if it has died.
 inline bool send_begin(int lifeline) noexcept {
-    return send_to_worker(lifeline, Packet::Kind::begin, 0);
+    Packet packet;
+    packet.kind = Packet::Kind::begin;
+    try {
+        return os::send_packet(lifeline, packet.content());
+    } catch (...) {
+        return false;
+    }
 }
 
 }  // namespace muster::detail
