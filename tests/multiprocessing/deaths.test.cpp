@@ -283,7 +283,9 @@ TEST_CASE("a barrier breaks when a participant is killed, and is as new after re
         const auto act = [&](std::size_t i) {
             has_barrier[i] = 0;
             return Copy([&, i] {
-                (void)barrier.parties();  // A copy of a process gets a hold on it at its first use.
+                // A copy of a process gets a hold on each at its first use.
+                told[i] += 0;
+                (void)barrier.parties();
                 has_barrier[i] = 1;
                 for (;;) try {
                         (void)barrier.wait();
