@@ -21,7 +21,6 @@
 #include <string>
 #include <system_error>
 #include <thread>
-#include <utility>
 
 #include "support/in_copy.hpp"
 
@@ -115,55 +114,6 @@ TEST_CASE("a daemon does not keep the program [test_daemon_threads_shutdown_stdo
               begun.wait();
               return 6;
           }) == 6);
-}
-
-namespace {
-
-/// At the end of the program, behind what was registered later: gives a daemon time to notice.
-void await_at_exit(const Event& noticed) {
-    static Event awaited;
-    awaited = noticed;
-    std::atexit([] {
-        if (!awaited.wait_for(10s)) std::fputs("not ", stderr);
-        std::fputs("asked\n", stderr);
-    });
-}
-
-}  // namespace
-
-TEST_CASE("exit asks the daemons to stop, wherever their handles are") {
-    using Keeper = void (*)(Thread, const Event&);
-    for (const Keeper keep : {Keeper([](Thread on_stack, const Event& begun) {
-                                  on_stack.start();
-                                  begun.wait();
-                                  std::exit(7);
-                              }),
-                              Keeper([](Thread thread, const Event& begun) {
-                                  static const Thread kept = std::move(thread);
-                                  kept.start();
-                                  begun.wait();
-                              }),
-                              Keeper([](Thread thread, const Event& begun) {
-                                  static const auto* const lost = new Thread(std::move(thread));
-                                  lost->start();
-                                  begun.wait();
-                              })}) {
-        const Output output = output_of([&] {
-            const Event begun, noticed;
-            await_at_exit(noticed);
-            keep(Thread({.daemon = true},
-                        [=](StopToken stop) {
-                            begun.set();
-                            while (!stop.stop_requested()) std::this_thread::sleep_for(1ms);
-                            noticed.set();
-                            for (;;) std::this_thread::sleep_for(1h);
-                        }),
-                 begun);
-            return 7;
-        });
-        CHECK(output.code == 7);
-        CHECK(output.text == "asked\n");
-    }
 }
 
 TEST_CASE("a thread that could not be started may be started later") {

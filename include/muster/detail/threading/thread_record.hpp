@@ -119,7 +119,7 @@ class ThreadRecord {
                                     "', which was started before; a thread runs once");
         const std::lock_guard held(self->thread_lock_);
         try {
-            self->awaited_.begin(self->daemon_);
+            if (!self->daemon_) self->awaited_.begin();
             self->thread_ = start_thread(&ThreadRecord::serve, self);
         } catch (...) {
             self->awaited_.end();
