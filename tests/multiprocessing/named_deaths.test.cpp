@@ -9,6 +9,8 @@
 
 #include <csignal>
 #include <cstddef>
+#include <filesystem>
+#include <fstream>
 #include <string>
 
 #include "support/name.hpp"
@@ -103,6 +105,20 @@ TEST_CASE("a lock that a killed process has left abandoned stays until it was re
         recover(mp::RLock(name));
     }
     CHECK_FALSE(name.has_lock());
+}
+
+TEST_CASE("what another version has made stays, and what was never finished goes") {
+    const Name killed, foreign, unfinished, unwritten;
+    {
+        std::ofstream(foreign.lock()) << std::string(4096, 'x');
+        std::ofstream(unfinished.lock()) << std::string(4096, '\0');
+        std::ofstream(unwritten.lock());
+        std::filesystem::resize_file(unwritten.lock(), 4096);
+    }
+    kill_in(use, killed);
+    CHECK(foreign.has_lock());
+    CHECK_FALSE(unfinished.has_lock());
+    CHECK_FALSE(unwritten.has_lock());
 }
 
 TEST_CASE("what another program uses stays, whatever else was killed") {

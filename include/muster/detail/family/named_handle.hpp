@@ -65,18 +65,21 @@ class NamedHandle {
     [[nodiscard]] const std::string& name() const noexcept { return memory_->name(); }
 
     /// As `os::NamedMemory`: all that have such a `State`, of whichever kind.
-    static void remove_unused() { os::NamedMemory::remove_unused(file_kind, &outlasts); }
+    static void remove_unused() { os::NamedMemory::remove_unused(file_kind, &is_to_stay); }
 
   private:
     static constexpr const char* file_kind = kind == BlockKind::memory ? "memory" : "lock";
     static constexpr std::size_t before = sizeof(NamedHeader);
 
     /// Whoever of the family sees this process die is to look for names that nobody uses any more.
-    static void announce() {
-        if (!own_worker_page()) return;  // The first of its family: nobody sees its end.
-        const auto memory = FamilyMemory::for_objects();
-        (void)memory->slot();  // By that, its end is awaited if its parent dies first.
-        memory->header().names.store(1, std::memory_order_release);
+    static void announce() noexcept {
+        try {
+            if (!own_worker_page()) return;  // The first of its family: nobody sees its end.
+            const auto memory = FamilyMemory::for_objects();
+            memory->header().names.store(1, std::memory_order_release);
+            (void)memory->slot();  // By that, its end is awaited if its parent dies first.
+        } catch (...) {  // No memory, or no room: what it leaves stays until the name is opened.
+        }
     }
 
     [[noreturn]] void throw_gone() const {
@@ -111,6 +114,12 @@ class NamedHandle {
     }
     static bool outlasts(std::span<std::byte> bytes) noexcept {
         return is_whole(bytes) && state_in(bytes).outlasts_users();
+    }
+    /// The same of any file of these names. What other versions have made is theirs to judge.
+    static bool is_to_stay(std::span<std::byte> bytes) noexcept {
+        if (bytes.size() < before || header_in(bytes).state.load() == 0)
+            return false;  // Unfinished.
+        return !is_whole(bytes) || state_in(bytes).outlasts_users();
     }
 
     struct LetGo {

@@ -69,8 +69,9 @@ class FamilyBell {
             }
             opened_ = Fd{open_at(place)};
             if (!opened_) {
-                const int error = errno;  // Of a process that has ended it may be any.
-                if (error == ENOENT || error == ENXIO || !process_lives(place.process)) return;
+                const int error = errno;  // Of a main thread that has ended it may be any.
+                if (error == ENOENT || error == ENXIO) return;
+                if (!life_of_process(place.process).main_thread) return;
                 throw_error(error, "the bell of a connection's other end");
             }
             // Ids and descriptors are used again: by now another program's pipe may be there.

@@ -60,8 +60,13 @@ constexpr ::pid_t id_in(std::uint64_t number) noexcept {
     return static_cast<::pid_t>(number >> 40);
 }
 
-/// Whether the process of this number is alive. One that has ended and was not reaped is not.
-inline bool process_lives(std::uint64_t number) noexcept {
+struct ProcessLife {
+    bool process = false;
+    bool main_thread = false;  ///< Which may end before the others. By it they can be reached.
+};
+
+/// What is alive of the process of this number: nothing if it has ended and was not reaped.
+inline ProcessLife life_of_process(std::uint64_t number) noexcept {
     const ::pid_t id = id_in(number);
     char path[32];
     char text[1024];
@@ -69,22 +74,26 @@ inline bool process_lives(std::uint64_t number) noexcept {
     const int fd = MUSTER_SYSCALL(open)(path, O_RDONLY | O_CLOEXEC);
     // Without /proc, or a descriptor or memory for it, what can be told is whether there is a process
     // of that id. To be taken for dead costs a process what it has, so nothing else will do.
-    const auto exists = [id] { return MUSTER_SYSCALL(kill)(id, 0) == 0 || errno != ESRCH; };
+    const auto exists = [id]() -> ProcessLife {
+        const bool any = MUSTER_SYSCALL(kill)(id, 0) == 0 || errno != ESRCH;
+        return {any, any};
+    };
     if (fd == -1) return exists();
     const auto size =
         retry_interrupted([&] { return MUSTER_SYSCALL(read)(fd, text, sizeof text); });
     const bool ended = size == 0 || (size == -1 && errno == ESRCH);  // Since it was opened.
     MUSTER_SYSCALL(close)(fd);
-    if (ended) return false;
+    if (ended) return {};
     if (size == -1) return exists();
     const std::string_view stat(text, static_cast<std::size_t>(size));
     const std::size_t name_end = stat.rfind(')');
     const char state = name_end + 2 < stat.size() ? stat[name_end + 2] : 'X';
     const std::uint64_t start = number ^ static_cast<std::uint64_t>(id) << 40;
-    if (state == 'X' || (start != 0 && start != start_time_in(stat))) return false;
+    if (state == 'X' || (start != 0 && start != start_time_in(stat))) return {};
     // A main thread that has ended waits so for the others, which may still use what is theirs.
-    return state != 'Z' || number_in(stat, 20) > 1;
+    return {state != 'Z' || number_in(stat, 20) > 1, state != 'Z'};
 }
+inline bool process_lives(std::uint64_t number) noexcept { return life_of_process(number).process; }
 
 /// Notices forks of this process.
 ///

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -93,8 +94,8 @@ class NamedMemory {
         while (held) delete std::exchange(held, held->before);
     }
 
-    /// Removes what dead processes have left of a kind, where nobody uses it any more. Waits for
-    /// nobody.
+    /// Removes what dead processes have left of a kind, where nobody uses it any more. Waits a little
+    /// for who opens or closes it just now, and for nobody else.
     ///
     /// Throws: `std::system_error` when there is no /dev/shm.
     static void remove_unused(const std::string& kind, Outlasts outlasts) {
@@ -106,8 +107,7 @@ class NamedMemory {
             if (!std::string_view(file->d_name).starts_with(begin)) continue;
             try {
                 remove_if_unused(std::string(folder) + file->d_name, outlasts);
-            } catch (const std::system_error&) {
-                // Another user's; or somebody opens or closes it just now, and sees to it.
+            } catch (const std::system_error&) {  // Another user's; or the next death finds it.
             }
         }
     }
@@ -167,7 +167,7 @@ class NamedMemory {
 
     /// Behind the door. Empty when there is no such file.
     static PrivateFd enter(const std::string& path, int flags, struct ::stat& file,
-                           int command = F_OFD_SETLKW) {
+                           int attempts = 0) {
         Fd raw{retry_interrupted([&] {
             return MUSTER_SYSCALL(open)(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC | flags,
                                         0600);
@@ -179,7 +179,7 @@ class NamedMemory {
         // Everybody may write to the folder: another user could cut the file while it is used.
         if (!S_ISREG(file.st_mode) || file.st_uid != MUSTER_SYSCALL(geteuid)())
             throw_error(EACCES, path.c_str());
-        lock(fd, door, F_WRLCK, command);
+        lock(fd, door, F_WRLCK, attempts);
         check(MUSTER_SYSCALL(fstat)(fd.get(), &file), "fstat");
         return fd;
     }
@@ -267,9 +267,11 @@ class NamedMemory {
 
     static void remove_if_unused(const std::string& path, Outlasts outlasts) {
         struct ::stat file {};
-        const PrivateFd fd = enter(path, 0, file, F_OFD_SETLK);
+        // Another user's file may have a lease, for the end of which `open` would wait.
+        const PrivateFd fd = enter(path, O_NONBLOCK, file, 10);
         if (!fd || file.st_nlink == 0) return;
-        const Mapping mapping = map(fd, file);
+        // What was never written to may have no room for that: to look would end this process, too.
+        const Mapping mapping = file.st_blocks == 0 ? Mapping{} : map(fd, file);
         if (!used_by_others(fd) && !outlasts(bytes_of(mapping))) remove(path);
         lock(fd, door, F_UNLCK);  // By hand, as in close().
     }
@@ -286,10 +288,18 @@ class NamedMemory {
         one.l_len = 1;
         return one;
     }
-    static void lock(const PrivateFd& fd, ::off_t byte, short type, int command = F_OFD_SETLKW) {
+    /// Waits, or makes so many `attempts` in as many milliseconds.
+    static void lock(const PrivateFd& fd, ::off_t byte, short type, int attempts = 0) {
         struct ::flock wanted = range(byte, type);
-        check(retry_interrupted([&] { return MUSTER_SYSCALL(fcntl)(fd.get(), command, &wanted); }),
-              "fcntl(F_OFD_SETLKW)");
+        const int command = attempts == 0 ? F_OFD_SETLKW : F_OFD_SETLK;
+        for (int left = attempts;; --left) {
+            const int locked = retry_interrupted(
+                [&] { return MUSTER_SYSCALL(fcntl)(fd.get(), command, &wanted); });
+            if (locked != -1) return;
+            if (left <= 1 || (errno != EAGAIN && errno != EACCES))
+                throw_errno("fcntl(F_OFD_SETLK)");
+            (void)MUSTER_SYSCALL(poll)(nullptr, 0, 1);
+        }
     }
     static bool used_by_others(const PrivateFd& fd) {
         struct ::flock other = range(in_use, F_WRLCK);
