@@ -21,6 +21,7 @@ using ::epoll_ctl;
 using ::fcntl;
 using ::getsockopt;
 using ::open;
+using ::poll;
 using ::ppoll;
 using ::pthread_atfork;
 using ::recv;

@@ -237,7 +237,8 @@ class ProcessCore : public RemoteOwner {
         wake_leader(*handle.state);
         const std::exception_ptr unseen = handle.task->posted ? handle.state->error() : nullptr;
         if (!callbacks && !unseen) return ended(cell);
-        callbacks_.post(*handle.state, [this, state = std::move(handle.state), callbacks, unseen] {
+        const StateBase& task = *handle.state;
+        callbacks_.post(task, [this, state = std::move(handle.state), callbacks, unseen] {
             finish_settled(*state, callbacks, unseen);
         });
     }
