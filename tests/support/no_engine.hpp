@@ -22,6 +22,7 @@ class NoEngine final : public detail::RemoteOwner {
     bool kill_remote(detail::RemoteTask&) noexcept override { return false; }
     [[nodiscard]] bool begun(const detail::RemoteTask&) const noexcept override { return false; }
     void free_record(const detail::EncodedCall&) noexcept override {}
+    bool run_callbacks_here(const detail::StateBase&) noexcept override { return false; }
 };
 
 }  // namespace muster::test
