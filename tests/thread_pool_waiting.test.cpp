@@ -16,9 +16,11 @@
 #include <optional>
 #include <stdexcept>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
+#include "support/asleep.hpp"
 #include "support/event.hpp"
 
 namespace thread_pool_waiting_test {
@@ -350,6 +352,44 @@ TEST_CASE("cancelling what a task waits for lets it go on") {
     CHECK(never.cancel());
     CHECK(waiter.result());
     gate.set();
+}
+
+TEST_CASE("a worker runs what a join needs that a link has come to depend on") {
+    ThreadPoolExecutor pool(1);
+    muster::Promise<int> promise;
+    std::atomic<long long> waiting{0};
+    auto task = pool.submit([&] {
+        auto one = pool.submit([] { return 1; });
+        auto two = pool.submit([] { return 2; });
+        auto link = promise.get_future().then([=](int) { return muster::when_all(one, two); });
+        waiting = muster::detail::os::thread_id();
+        return std::get<1>(link.result());
+    });
+    REQUIRE(muster::test::falls_asleep(muster::test::KnownThread{waiting}));
+    promise.set_result(0);
+    REQUIRE(task.wait_for(muster::test::patience));
+    CHECK(task.result() == 2);
+}
+
+TEST_CASE("a worker that waits for a join leaves alone what only a join that is done had needed") {
+    ThreadPoolExecutor pool(1);
+    muster::Promise<int> promise;
+    std::atomic<long long> waiting{0};
+    std::atomic<bool> loser_ran{false};
+    auto task = pool.submit([&] {
+        auto winner = pool.submit([] { return 1; });
+        winner.wait();
+        auto loser = pool.submit([&] { return loser_ran = true, 2; });
+        auto any = muster::when_any(winner, loser);
+        auto all = muster::when_all(any, promise.get_future());
+        waiting = muster::detail::os::thread_id();
+        all.wait();
+        return loser_ran.load();
+    });
+    REQUIRE(muster::test::falls_asleep(muster::test::KnownThread{waiting}));
+    promise.set_result(0);
+    REQUIRE(task.wait_for(muster::test::patience));
+    CHECK_FALSE(task.result());
 }
 
 }  // namespace thread_pool_waiting_test

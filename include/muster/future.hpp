@@ -317,7 +317,7 @@ Continuation* ChainedState<U, T, F, take>::settle_with(Future<V>&& inner) {
     }
     // seq_cst: a worker that is to run what is awaited from now on either sees it, or is woken.
     passing_on_.store(true, std::memory_order_seq_cst);
-    if (TaskOwner* const owner = end_of_chain()->owner()) owner->look_again();
+    this->wake_helpers();
     auto* const link = new PassOn<V>(Ref<ChainedState>::share(this));
     return state.try_add_continuation(*link) ? nullptr : link->settle(state).callbacks;
 }

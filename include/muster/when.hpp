@@ -47,9 +47,14 @@ class JoinState : public State<R> {
         return wait_composite(*this, deadline);
     }
     bool help() noexcept override {
-        for (const Ref<StateBase>& input : inputs_)
-            if (input->help()) return true;
+        // An input that is done and not settled here has callbacks that wait; others bring nothing.
+        for (std::size_t i = 0; i < inputs_.size(); ++i)
+            if (!nodes_[i].settled.load(std::memory_order_acquire) && inputs_[i]->help())
+                return true;
         return false;
+    }
+    void wake_helpers() noexcept override {
+        for (const Ref<StateBase>& input : inputs_) input->wake_helpers();
     }
     Gate* gate_here() noexcept override {
         for (const Ref<StateBase>& input : inputs_)
@@ -86,7 +91,9 @@ class JoinState : public State<R> {
     struct Node final : Link {
         JoinState* join = nullptr;
         std::size_t index = 0;
+        std::atomic<bool> settled{false};
         Settled settle(StateBase& state) noexcept override {
+            settled.store(true, std::memory_order_release);
             Ref<JoinState> self = Ref<JoinState>::adopt(join);
             Continuation* const callbacks = static_cast<Derived&>(*join).input_done(index, state);
             return {std::move(self), callbacks};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <fstream>
 #include <string>
@@ -33,6 +34,13 @@ inline long sleeps(long long id) {
     }
     return -1;
 }
+
+/// A thread that says its system's id when it is about to wait.
+struct KnownThread {
+    const std::atomic<long long>& number;
+    [[nodiscard]] static bool is_alive() { return true; }
+    [[nodiscard]] long long id() const { return number; }
+};
 
 /// Whether the `Thread` or `Process` soon sleeps, and goes on sleeping for a while: it waits for
 /// somebody else. Or has ended.

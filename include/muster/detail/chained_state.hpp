@@ -86,6 +86,10 @@ class ChainedState final : public State<U>, private Link {
         const Ref<StateBase> state = end_of_chain();
         return state.get() != this && state->help();
     }
+    void wake_helpers() noexcept override {
+        const Ref<StateBase> state = end_of_chain();
+        state.get() == this ? StateBase::wake_helpers() : state->wake_helpers();
+    }
     Gate* gate_here() noexcept override {
         if (owner_)
             if (Gate* gate = owner_->gate_here()) return gate;

@@ -188,6 +188,9 @@ class StateBase {
     /// Where this thread, as a worker of a pool this state depends on, learns of new tasks; else null.
     virtual Gate* gate_here() noexcept { return nullptr; }
 
+    /// Makes those who wait look again whether they have to run what this state waits for.
+    virtual void wake_helpers() noexcept;
+
     /// Whether the task runs in this thread, beneath who asks.
     [[nodiscard]] virtual bool runs_here() const noexcept { return false; }
 

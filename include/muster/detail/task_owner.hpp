@@ -176,6 +176,8 @@ class TaskOwner {
 
     /// Runs a task in this thread, which is not one of the executor's workers.
     virtual void execute(Runnable& runnable) noexcept {
+        // The task may be the last that keeps this, and destroys its value when it has let go of it.
+        const Ref<TaskOwner> kept = Ref<TaskOwner>::share(this);
         const FrameGuard frame(*this, 1);
         RunContext context{ledger_.common(), Clock::now()};
         runnable.run(context);
@@ -219,6 +221,12 @@ class TaskOwner {
     static Gate* worker_gate_here() noexcept {
         for (const Frame* frame = frames(); frame; frame = frame->below)
             if (Gate* const gate = frame->owner->gate_here()) return gate;
+        return nullptr;
+    }
+    /// Whose gate that is, among those that this thread works for.
+    static TaskOwner* owner_of(const Gate& gate) noexcept {
+        for (const Frame* frame = frames(); frame; frame = frame->below)
+            if (frame->owner->gate_here() == &gate) return frame->owner;
         return nullptr;
     }
     /// Makes workers that wait look again whether they have to run what they wait for.
@@ -378,6 +386,10 @@ class TaskOwner {
     std::once_flag timers_made_;
     std::unique_ptr<Timers> timers_;
 };
+
+inline void StateBase::wake_helpers() noexcept {
+    if (TaskOwner* const who = owner()) who->look_again();
+}
 
 inline bool StateBase::orphaned() noexcept {
     const TaskOwner* const who = owner();

@@ -25,6 +25,9 @@ class WaitSet {
             if (state->done()) continue;
             if (Gate* gate = gate_for(*state)) gate_ = gate;
         }
+        // The gate's owner may be gone before this, which may be moved to another thread.
+        if (gate_ != &own_gate_) owner_ = TaskOwner::owner_of(*gate_);
+        if (owner_) owner_->retain();
         for (std::size_t i = 0; i < states_.size(); ++i) {
             nodes_[i].set = this;
             nodes_[i].index = i;
@@ -36,6 +39,7 @@ class WaitSet {
     ~WaitSet() {
         for (std::size_t i = 0; i < states_.size(); ++i)
             if (states_[i]) nodes_[i].leave(*states_[i]);
+        if (owner_) owner_->release();
     }
 
     [[nodiscard]] std::size_t size() const noexcept { return states_.size(); }
@@ -134,6 +138,7 @@ class WaitSet {
     std::unique_ptr<Node[]> nodes_;
     Gate own_gate_;
     Gate* gate_ = &own_gate_;
+    TaskOwner* owner_ = nullptr;
     Node* ordered_ = nullptr;
     std::atomic<Node*> done_{nullptr};
     std::atomic<std::size_t> count_{0};

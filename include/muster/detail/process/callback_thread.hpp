@@ -52,13 +52,14 @@ class CallbackThread {
     [[nodiscard]] Gate& arrivals() noexcept { return arrivals_; }
     /// Runs the callbacks of `task` now, if they wait and this is their thread; else false.
     bool run_here(const StateBase& task) {
+        if (!here()) return false;
         std::function<void()> callbacks;
         {
             const std::lock_guard held(shared_->mutex);
             auto& waiting = shared_->waiting;
             const auto found = std::find_if(waiting.begin(), waiting.end(),
                                             [&](const auto& each) { return each.task == &task; });
-            if (!here() || found == waiting.end()) return false;
+            if (found == waiting.end()) return false;
             callbacks = std::move(found->callbacks);
             waiting.erase(found);
         }
@@ -82,11 +83,8 @@ class CallbackThread {
     void step_aside() {
         const std::lock_guard held(shared_->mutex);
         if (thread_.get_id() != std::this_thread::get_id()) return;
-        std::thread own = std::move(thread_);
-        if (start())
-            own.detach();
-        else
-            thread_ = std::move(own);
+        thread_.detach();
+        (void)start();  // If that fails, the next post tries again.
     }
 
   private:
