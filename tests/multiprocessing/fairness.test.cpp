@@ -67,21 +67,16 @@ void share_two_cores() {
         throw std::system_error(errno, std::generic_category(), "sched_setaffinity");
 }
 
-}  // namespace
-
-TEST_CASE("24 processes that want one lock all the time all get it") {
-    const mp::Lock lock;
+/// Has that many processes take a turn again and again, which adds itself, until all have had some.
+template <typename Take>
+void check_all_get_turns(Take take) {
     const mp::Event over;
     const Turns turns;
     std::vector<Copy> copies;
     for (std::size_t i = 0; i < processes; ++i)
         copies.emplace_back([&, i] {
             share_two_cores();
-            while (!over.is_set()) {
-                const std::scoped_lock held(lock);
-                turns.add(i);
-                std::this_thread::sleep_for(pause);
-            }
+            while (!over.is_set()) take([&] { turns.add(i); });
         });
     CHECK(soon([&] { return turns.suffice(); }));
     CHECK(turns.fewest() >= few);
@@ -89,27 +84,27 @@ TEST_CASE("24 processes that want one lock all the time all get it") {
     for (Copy& copy : copies) CHECK(copy.join() == 0);
 }
 
+}  // namespace
+
+TEST_CASE("24 processes that want one lock all the time all get it") {
+    const mp::Lock lock;
+    check_all_get_turns([&](auto add) {
+        const std::scoped_lock held(lock);
+        add();
+        std::this_thread::sleep_for(pause);
+    });
+}
+
 TEST_CASE("24 processes that want one permit again and again all get it") {
     const mp::Semaphore permit(1);
-    const mp::Event over;
-    const Turns turns;
-    std::vector<Copy> copies;
-    for (std::size_t i = 0; i < processes; ++i)
-        copies.emplace_back([&, i] {
-            share_two_cores();
-            while (!over.is_set()) {
-                permit.acquire();
-                turns.add(i);
-                std::this_thread::sleep_for(pause);
-                permit.release();
-                // Else it has it again before one that was woken runs: permits are not handed over.
-                std::this_thread::sleep_for(processes * pause);
-            }
-        });
-    CHECK(soon([&] { return turns.suffice(); }));
-    CHECK(turns.fewest() >= few);
-    over.set();
-    for (Copy& copy : copies) CHECK(copy.join() == 0);
+    check_all_get_turns([&](auto add) {
+        permit.acquire();
+        add();
+        std::this_thread::sleep_for(pause);
+        permit.release();
+        // Else it has it again before one that was woken runs: permits are not handed over.
+        std::this_thread::sleep_for(processes * pause);
+    });
 }
 
 TEST_CASE("24 processes that wait for a queue's items all get some") {
