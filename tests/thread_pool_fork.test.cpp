@@ -36,6 +36,15 @@ bool throws(const std::function<void()>& call) {
     return false;
 }
 
+// AddressSanitizer's allocator has locks that another thread may hold when a copy is made. Since
+// clang 17 it takes them before.
+#if defined(TEST_SANITIZED) && !defined(TEST_THREAD_SANITIZER) && \
+    !(defined(__clang__) && __clang_major__ >= 17)
+constexpr bool safe_allocator = false;
+#else
+constexpr bool safe_allocator = true;
+#endif
+
 ThreadPoolExecutor& global_pool() {
     static ThreadPoolExecutor pool(2);
     return pool;
@@ -43,7 +52,8 @@ ThreadPoolExecutor& global_pool() {
 
 }  // namespace
 
-TEST_CASE("a copy of the process may destroy an executor whose tasks had time limits") {
+TEST_CASE("a copy of the process may destroy an executor whose tasks had time limits" *
+          doctest::skip(!safe_allocator)) {
     auto executor = std::make_unique<muster::InlineExecutor>();
     CHECK(executor->submit({.timeout = std::chrono::hours(1)}, [] { return 1; }).result() == 1);
     CHECK(in_copy([&] {
@@ -179,13 +189,6 @@ TEST_CASE("a copy of a copy may make pools as well") {
               });
           }) == 3);
 }
-
-// AddressSanitizer's allocator has locks that another thread may hold when a copy is made.
-#if defined(TEST_SANITIZED) && !defined(TEST_THREAD_SANITIZER)
-constexpr bool safe_allocator = false;
-#else
-constexpr bool safe_allocator = true;
-#endif
 
 TEST_CASE("copies made while pools are at work have no lock that stays held" *
           doctest::skip(!safe_allocator)) {
