@@ -3,20 +3,25 @@
 // What a process does with the threads that it has started, when its call is over. In brackets: the
 // case of Python's that says the same.
 #include <muster/multiprocessing.hpp>
+#include <muster/threading/event.hpp>
 #include <muster/threading/thread.hpp>
 
 #include <doctest/doctest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "support/in_copy.hpp"
 #include "support/notes.hpp"
 #include "support/process_gate.hpp"
+#include "support/process_pool.hpp"
 #include "support/program.hpp"
 #include "support/tested_process.hpp"
 
@@ -32,17 +37,17 @@ using muster::test::ProcessGate;
 using muster::threading::Thread;
 using namespace std::chrono_literals;
 
+void note_end(const StopToken& stop, const std::string& path) {
+    while (!stop.stop_requested()) std::this_thread::yield();
+    Notes::add(path, "ended");
+}
+
 }  // namespace
 
 TEST_CASE("a process waits for the threads it has started [test_wait_for_threads]") {
     const Notes notes;
     const Process process{[](const std::string& path) {
-                              const Thread thread{
-                                  [](const StopToken& stop, const std::string& its) {
-                                      while (!stop.stop_requested()) std::this_thread::yield();
-                                      Notes::add(its, "ended");
-                                  },
-                                  path};
+                              const Thread thread{note_end, path};
                               thread.start();
                           },
                           notes.path()};
@@ -56,8 +61,7 @@ using ThreadStarter = void (*)(const ProcessGate&, const std::string&);
 
 void linger(const StopToken& stop, const ProcessGate& gate, const std::string& path) {
     gate.pass();
-    while (!stop.stop_requested()) std::this_thread::yield();
-    Notes::add(path, "ended");
+    note_end(stop, path);
 }
 
 void leave_alone(const ProcessGate& gate, const std::string& path) {
@@ -126,5 +130,93 @@ TEST_CASE("a process waits neither for its daemons nor for threads that muster h
     process.join();
     CHECK(process.exit_code() == 0);
 }
+
+#ifdef __cpp_lib_jthread  // Its stop_callback is called within the request.
+
+namespace {
+
+void have_heir(const std::string& path) {
+    const muster::threading::Event begun;
+    static const Thread thread{[begun, path](const StopToken& stop) {
+        const std::stop_callback asked(stop, [&] {
+            static const Thread heir{note_end, path};
+            heir.start();
+        });
+        begun.set();
+        note_end(stop, path);
+    }};
+    thread.start();
+    begun.wait();
+}
+
+}  // namespace
+
+TEST_CASE("what is called when a thread is asked to stop may start another, which is asked too") {
+    const Notes notes;
+    const Process process{have_heir, notes.path()};
+    process.start();
+    const bool ended = process.join_for(std::chrono::milliseconds(muster::test::patience_ms));
+    CHECK(ended);
+    if (!ended) process.kill();
+    process.join();
+    CHECK(notes.lines() == std::vector<std::string>{"ended", "ended"});
+}
+
+namespace {
+
+/// A daemon that notes when it is asked to stop, and stays.
+Thread start_daemon(const std::string& path) {
+    const muster::threading::Event begun;
+    Thread daemon(
+        {.daemon = true},
+        [begun](const StopToken& stop, const std::string& its) {
+            const std::stop_callback asked(stop, [&] { Notes::add(its, "asked"); });
+            begun.set();
+            for (;;) std::this_thread::sleep_for(1h);
+        },
+        path);
+    daemon.start();
+    begun.wait();
+    return daemon;
+}
+
+void lose_daemon(const std::string& path) {
+    static const auto* const lost = new Thread(start_daemon(path));
+    (void)lost->is_alive();
+}
+void throw_beside_daemon(const std::string& path) {
+    lose_daemon(path);
+    throw std::runtime_error("and the daemon goes on");
+}
+void exit_beside_daemon(const std::string& path) {
+    const Thread on_stack = start_daemon(path);
+    std::exit(3);
+}
+
+}  // namespace
+
+TEST_CASE("a process that ends asks its daemons to stop, wherever their handles are") {
+    using Call = void (*)(const std::string&);
+    for (const Call call : {lose_daemon, throw_beside_daemon, exit_beside_daemon}) {
+        const Notes notes;
+        const Process process{call, notes.path()};
+        CHECK(exit_code_of(process) == (call == lose_daemon           ? 0
+                                        : call == throw_beside_daemon ? 1
+                                                                      : 3));
+        CHECK(notes.line() == "asked");
+    }
+}
+
+TEST_CASE("a worker of a pool that ends asks the daemons of its tasks to stop") {
+    const Notes notes;
+    {
+        muster::test::ProcessPool pool(1);
+        pool.submit(lose_daemon, notes.path()).result();
+        CHECK(notes.lines().empty());  // It is not over with the task.
+    }
+    CHECK(notes.line() == "asked");
+}
+
+#endif
 
 }  // namespace multiprocessing_process_threads_test

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include <muster/thread_pool_executor.hpp>
 #include <muster/threading/event.hpp>
 #include <muster/threading/thread.hpp>
 #include <muster/threading/timer.hpp>
@@ -115,6 +116,68 @@ TEST_CASE("a daemon does not keep the program [test_daemon_threads_shutdown_stdo
               return 6;
           }) == 6);
 }
+
+#ifdef __cpp_lib_jthread  // Its stop_callback is called within the request.
+
+namespace {
+
+/// Says so when it is asked to stop, and stays.
+Thread start_daemon() {
+    const Event begun;
+    Thread daemon({.daemon = true}, [begun](StopToken stop) {
+        const std::stop_callback asked(stop, [] { std::fputs("asked\n", stderr); });
+        begun.set();
+        for (;;) std::this_thread::sleep_for(1h);
+    });
+    daemon.start();
+    begun.wait();
+    return daemon;
+}
+
+}  // namespace
+
+TEST_CASE("exit asks the daemons to stop, wherever their handles are") {
+    using Keeper = void (*)();
+    for (const Keeper keep_and_exit : {
+             Keeper([] {
+                 const Thread on_stack = start_daemon();
+                 std::exit(7);
+             }),
+             Keeper([] {
+                 static const auto* const lost = new Thread(start_daemon());
+                 std::exit(lost->is_alive() ? 7 : 1);
+             }),
+             Keeper([] {
+                 static const Thread kept = start_daemon();
+                 std::exit(kept.is_alive() ? 7 : 1);
+             }),
+         }) {
+        const Output output = output_of([&] {
+            keep_and_exit();
+            return 1;
+        });
+        CHECK(output.code == 7);
+        CHECK(output.text == "asked\n");
+    }
+}
+
+TEST_CASE("exit asks the daemons when pools have finished what they have") {
+    const Output output = output_of([] {
+        static auto* const pool = new muster::ThreadPoolExecutor(1);
+        static const Event exiting;
+        pool->post([] {
+            exiting.wait();
+            std::fputs("finished\n", stderr);
+        });
+        static const auto* const daemon = new Thread(start_daemon());
+        std::atexit([] { exiting.set(); });
+        return daemon->is_alive() ? 7 : 1;
+    });
+    CHECK(output.code == 7);
+    CHECK(output.text == "finished\nasked\n");
+}
+
+#endif
 
 TEST_CASE("a thread that could not be started may be started later") {
     CHECK(in_copy([] {

@@ -20,7 +20,8 @@ namespace muster::threading {
 struct ThreadOptions {
     /// `Thread-1`, `Thread-2`, ... if empty. The system shows its first 15 bytes.
     std::string name = {};
-    /// Nobody waits for it: when its handle goes, it is asked to stop and left to itself.
+    /// Nobody waits for it: when its handle goes, or the process ends, it is asked to stop and left
+    /// to itself.
     bool daemon = false;
 };
 
@@ -44,9 +45,11 @@ struct ThreadOptions {
 /// | daemon    | throws InvalidStateError | waits                    | requests a stop           |
 /// | ended     | throws InvalidStateError | returns at once          | does nothing              |
 ///
-/// A daemon runs on after that, until the program ends wherever the daemon is then. A thread that
-/// is destroyed by its own call runs on, too. In a copy of the process, made by `fork`, the threads
-/// of the original have ended: they wait nowhere, but what they held stays held.
+/// A daemon runs on after that, until the program ends wherever the daemon is then. Wherever its
+/// handle is, `exit` asks it to stop, last of all: pools have finished by then, and static objects
+/// are gone. A thread that is destroyed by its own call runs on, too. In a copy of the process, made
+/// by `fork`, the threads of the original have ended: they wait nowhere, but what they held stays
+/// held.
 ///
 /// Move-only; calls on a moved-from thread throw `InvalidStateError`.
 ///

@@ -3,16 +3,14 @@
 
 #include <atomic>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include <muster/detail/os.hpp>
 #include <muster/detail/per_process.hpp>
 #include <muster/detail/process/protocol.hpp>
 #include <muster/detail/process/worker_link.hpp>
-#include <muster/detail/spin.hpp>
+#include <muster/detail/threading/stop_list.hpp>
 #include <muster/stop_token.hpp>
 
 /// The threads that a `Process` asks to stop and waits for before it ends, as if their handles went.
@@ -21,9 +19,7 @@
 namespace muster::detail {
 
 struct AwaitedThreads {
-    SpinLock lock;
-    std::vector<const StopSource*> running;
-    bool asked = false;  ///< To stop: those that are started from then on are, too.
+    StopList running;
 };
 
 /// Threads that the calling process starts are counted from now on. **Throws**: `std::bad_alloc`.
@@ -34,12 +30,7 @@ inline void count_threads(WorkerPage& page) {
 
 /// Asks those that were counted to stop. **Blocks** until they have ended.
 inline void await_threads(const WorkerPage& page) {
-    auto& threads = per_process<AwaitedThreads>();
-    {
-        const std::lock_guard held(threads.lock);
-        threads.asked = true;
-        for (const StopSource* const each : threads.running) (void)each->request_stop();
-    }
+    per_process<AwaitedThreads>().running.ask_all();
     // acquire: pairs with AwaitedThread::end().
     while (const std::uint32_t left = page.awaited_threads.load(std::memory_order_acquire))
         (void)os::sleep_on(page.awaited_threads, left, std::nullopt, os::Sharing::processes);
@@ -54,26 +45,19 @@ class AwaitedThread {
     ~AwaitedThread() = default;
 
     /// Before it is started. Does nothing in a process that counts none. **Throws**:
-    /// `std::bad_alloc`.
+    /// `std::bad_alloc`; then it is to `end`.
     void begin() {
         WorkerPage* const page = own_worker_page();
         if (!page || !counts(*page)) return;
-        auto& threads = per_process<AwaitedThreads>();
-        const std::lock_guard held(threads.lock);
-        threads.running.push_back(&stop_);
-        if (threads.asked) (void)stop_.request_stop();
         page->awaited_threads.fetch_add(1, std::memory_order_relaxed);
         page_ = page;
+        per_process<AwaitedThreads>().running.add(stop_);  // Counted: who asks it waits for it.
     }
     /// When it has ended, or could not be started.
     void end() noexcept {
         WorkerPage* const page = std::exchange(page_, nullptr);
         if (!page || !counts(*page)) return;
-        {
-            auto& threads = per_process<AwaitedThreads>();
-            const std::lock_guard held(threads.lock);
-            std::erase(threads.running, &stop_);
-        }
+        per_process<AwaitedThreads>().running.remove(stop_);
         if (page->awaited_threads.fetch_sub(1, std::memory_order_release) == 1)
             os::wake_all(page->awaited_threads, os::Sharing::processes);
     }

@@ -28,6 +28,7 @@
 #include <muster/detail/process/result_writer.hpp>
 #include <muster/detail/process/worker_link.hpp>
 #include <muster/detail/start_thread.hpp>
+#include <muster/detail/threading/daemons.hpp>
 
 namespace muster::detail {
 
@@ -235,6 +236,14 @@ inline void flush_streams() {
     (void)std::fflush(nullptr);
 }
 
+/// Ends a copy of the process. What the program registered for its own exit, and has in the buffers
+/// of its own streams, is not the copy's to run and to write.
+[[noreturn]] inline void end_copy(int code) {
+    Daemons::ask_all();
+    flush_streams();
+    os::end_process(code);
+}
+
 /// Notes that this process ends since it has done what it was to do. Other ends are deaths.
 inline void end_in_order() noexcept {
     try {
@@ -262,14 +271,8 @@ template <typename Serve>
     assert(link.page);
     // A copy has the name that it had before.
     if (link.page->process_name[0] != '\0') os::set_process_name(link.page->process_name.data());
-    if (link.page->role == WorkerRole::copy) {
-        // What the program registered for its own exit, and has in the buffers of its own streams,
-        // is not the copy's to run and to write: neither at its end nor where a task calls exit.
-        os::run_first_at_exit([](int code) {
-            flush_streams();
-            os::end_process(code);
-        });
-    }
+    if (link.page->role == WorkerRole::copy)  // Also where a task calls exit.
+        os::run_first_at_exit([](int code) { end_copy(code); });
     // Never destroyed: destructors that run at exit may still be asked about the worker, and the
     // thread that watches the parent lives as long as the process.
     int code = EXIT_SUCCESS;
@@ -282,8 +285,7 @@ template <typename Serve>
     }
     if (code == EXIT_SUCCESS) end_in_order();
     if (link.page->role == WorkerRole::worker) std::exit(code);
-    flush_streams();
-    os::end_process(code);
+    end_copy(code);
 }
 
 /// Serves the parent in a copy that was made for that and given the descriptors.

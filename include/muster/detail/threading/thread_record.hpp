@@ -18,6 +18,7 @@
 #include <muster/detail/os.hpp>
 #include <muster/detail/process/awaited_threads.hpp>
 #include <muster/detail/start_thread.hpp>
+#include <muster/detail/threading/daemons.hpp>
 #include <muster/errors.hpp>
 #include <muster/stop_token.hpp>
 
@@ -119,10 +120,10 @@ class ThreadRecord {
                                     "', which was started before; a thread runs once");
         const std::lock_guard held(self->thread_lock_);
         try {
-            if (!self->daemon_) self->awaited_.begin();
+            self->enlist();
             self->thread_ = start_thread(&ThreadRecord::serve, self);
         } catch (...) {
-            self->awaited_.end();
+            self->delist();
             self->advance(fresh);
             throw;
         }
@@ -181,7 +182,7 @@ class ThreadRecord {
             here() = nullptr;
             if (!record) return;
             record->advance(ended);
-            record->awaited_.end();
+            record->delist();
         }
     };
     static Own& own() {
@@ -212,6 +213,20 @@ class ThreadRecord {
         } catch (...) {
             self->report(std::current_exception());
         }
+    }
+
+    /// Among those who are asked to stop when the process ends. **Throws**: `std::bad_alloc`.
+    void enlist() {
+        if (daemon_)
+            Daemons::add(stop_);
+        else
+            awaited_.begin();
+    }
+    void delist() noexcept {
+        if (daemon_)
+            Daemons::remove(stop_);
+        else
+            awaited_.end();
     }
 
     void begin() {

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <muster/detail/per_process.hpp>
+#include <muster/detail/threading/stop_list.hpp>
+#include <muster/stop_token.hpp>
+
+namespace muster::detail {
+
+/// The daemon threads of the calling process. When it ends they are asked to stop, last of all: what
+/// pools finish then, and threads that are waited for, may need what daemons do.
+struct Daemons {
+    StopList running;
+
+    /// **Throws**: `std::bad_alloc`.
+    static void add(const StopSource& stop) { per_process<Daemons>().running.add(stop); }
+    static void remove(const StopSource& stop) noexcept {
+        if (Daemons* const daemons = PerProcess<Daemons>::find()) daemons->running.remove(stop);
+    }
+    static void ask_all() noexcept {
+        if (Daemons* const daemons = PerProcess<Daemons>::find()) daemons->running.ask_all();
+    }
+
+    struct AskedAtExit {
+        constexpr AskedAtExit() = default;
+        AskedAtExit(const AskedAtExit&) = delete;
+        AskedAtExit& operator=(const AskedAtExit&) = delete;
+        ~AskedAtExit() { ask_all(); }
+    };
+};
+
+/// In each file that knows threads it stands before that file's own static objects, so it is
+/// destroyed after them, and after all that was registered since the program began.
+inline const Daemons::AskedAtExit daemons_asked_at_exit{};
+
+}  // namespace muster::detail
