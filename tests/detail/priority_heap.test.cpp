@@ -51,8 +51,9 @@ TEST_CASE("the heap gives the highest priority first, equals in the order of the
                 items.emplace_back(static_cast<int>(random() % 7) - 3,
                                    static_cast<std::int64_t>(random() % 5));
                 heap.push(items.back());
-                model.push_back(&items.back());
-                std::stable_sort(model.begin(), model.end(), highest_first);
+                model.insert(
+                    std::upper_bound(model.begin(), model.end(), &items.back(), highest_first),
+                    &items.back());
             } else if (!model.empty()) {
                 REQUIRE(heap.top() == model.front());
                 REQUIRE(heap.pop() == model.front());

@@ -59,11 +59,11 @@ TEST_CASE("the queue gives the highest priority first, equals in the order of th
             if (random() % 3 != 0) {
                 items.emplace_back(static_cast<int>(random() % 5) - 2, step);
                 queue.push(items.back());
-                model.push_back(&items.back());
-                std::stable_sort(model.begin(), model.end(),
-                                 [](const Item* one, const Item* other) {
-                                     return one->priority > other->priority;
-                                 });
+                model.insert(std::upper_bound(model.begin(), model.end(), &items.back(),
+                                              [](const Item* one, const Item* other) {
+                                                  return one->priority > other->priority;
+                                              }),
+                             &items.back());
             } else if (!model.empty()) {
                 // pop() leaves low priorities to pop_any().
                 const bool any = model.front()->priority < 0 || random() % 2 == 0;
