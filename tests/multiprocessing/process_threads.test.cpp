@@ -3,6 +3,7 @@
 // What a process does with the threads that it has started, when its call is over. In brackets: the
 // case of Python's that says the same.
 #include <muster/multiprocessing.hpp>
+#include <muster/stop_token.hpp>
 #include <muster/threading/event.hpp>
 #include <muster/threading/thread.hpp>
 
@@ -13,7 +14,6 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -205,6 +205,18 @@ TEST_CASE("a process that ends asks its daemons to stop, wherever their handles 
                                                                       : 3));
         CHECK(notes.line() == "asked");
     }
+}
+
+TEST_CASE("a process asks its daemons when the threads that it waits for have ended") {
+    const Notes notes;
+    const Process process{[](const std::string& path) {
+                              lose_daemon(path);
+                              static const Thread awaited{note_end, path};
+                              awaited.start();
+                          },
+                          notes.path()};
+    CHECK(exit_code_of(process) == 0);
+    CHECK(notes.lines() == std::vector<std::string>{"ended", "asked"});
 }
 
 TEST_CASE("a worker of a pool that ends asks the daemons of its tasks to stop") {

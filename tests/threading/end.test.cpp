@@ -147,10 +147,6 @@ TEST_CASE("exit asks the daemons to stop, wherever their handles are") {
                  static const auto* const lost = new Thread(start_daemon());
                  std::exit(lost->is_alive() ? 7 : 1);
              }),
-             Keeper([] {
-                 static const Thread kept = start_daemon();
-                 std::exit(kept.is_alive() ? 7 : 1);
-             }),
          }) {
         const Output output = output_of([&] {
             keep_and_exit();
@@ -167,6 +163,7 @@ TEST_CASE("exit asks the daemons when pools have finished what they have") {
         static const Event exiting;
         pool->post([] {
             exiting.wait();
+            std::this_thread::sleep_for(50ms);  // Time to be asked too early.
             std::fputs("finished\n", stderr);
         });
         static const auto* const daemon = new Thread(start_daemon());
@@ -175,6 +172,17 @@ TEST_CASE("exit asks the daemons when pools have finished what they have") {
     });
     CHECK(output.code == 7);
     CHECK(output.text == "finished\nasked\n");
+}
+
+TEST_CASE("a copy of the process does not ask the daemons of the original") {
+    const Output output = output_of([] {
+        const Thread daemon = start_daemon();
+        if (in_copy([] { return 5; }) != 5) return 1;
+        std::fputs("the copy has ended\n", stderr);
+        std::exit(7);
+    });
+    CHECK(output.code == 7);
+    CHECK(output.text == "the copy has ended\nasked\n");
 }
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <muster/detail/os.hpp>
 #include <muster/detail/task_owner.hpp>
+#include <muster/detail/threading/daemons.hpp>  // Asked after the handlers here, if it comes first.
 
 namespace muster::detail {
 

@@ -29,7 +29,7 @@ class PerProcess {
         return known->value;
     }
 
-    /// Null if nobody has asked for it.
+    /// Null if nobody has asked for it in this process.
     static T* find() noexcept {
         Made* const known = latest.load(std::memory_order_acquire);
         return known && known->generation == os::fork_generation() ? &known->value : nullptr;

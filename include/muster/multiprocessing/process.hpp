@@ -54,8 +54,9 @@ namespace muster::multiprocessing {
 ///
 /// When `fn` has returned or thrown, the process asks each `threading::Thread` and `Timer` to stop
 /// that was started in it since `fn` began and is not a daemon, wherever its handle is, and waits for
-/// its end; of other threads it waits for none. Then it ends by `std::exit`, with code 0 when `fn`
-/// has returned; a copy made by `StartMethod::fork` writes what waits in buffers and ends by `_exit`.
+/// its end; of other threads it waits for none, but it asks the daemons to stop. It ends by
+/// `std::exit`, with code 0 when `fn` has returned; a copy made by `StartMethod::fork` writes what
+/// waits in buffers and ends by `_exit`.
 ///
 /// While one runs, its parent has a thread that waits for its end: it is reaped then, although nobody
 /// joins it. If it has died, which is to end otherwise than by the return of `fn`, others get what it

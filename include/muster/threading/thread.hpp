@@ -46,10 +46,12 @@ struct ThreadOptions {
 /// | ended     | throws InvalidStateError | returns at once          | does nothing              |
 ///
 /// A daemon runs on after that, until the program ends wherever the daemon is then. Wherever its
-/// handle is, `exit` asks it to stop, last of all: pools have finished by then, and static objects
-/// are gone. A thread that is destroyed by its own call runs on, too. In a copy of the process, made
-/// by `fork`, the threads of the original have ended: they wait nowhere, but what they held stays
-/// held.
+/// handle is, the end of the process asks it to stop: `exit` when pools have finished and static
+/// objects are gone, a `Process` or a worker when it has done what it was to do. Callbacks of its
+/// token are called by the thread that exits, and delay the end as long as they take.
+///
+/// A thread that is destroyed by its own call runs on, too. In a copy of the process, made by `fork`,
+/// the threads of the original have ended: they wait nowhere, but what they held stays held.
 ///
 /// Move-only; calls on a moved-from thread throw `InvalidStateError`.
 ///

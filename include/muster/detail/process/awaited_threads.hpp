@@ -30,7 +30,8 @@ inline void count_threads(WorkerPage& page) {
 
 /// Asks those that were counted to stop. **Blocks** until they have ended.
 inline void await_threads(const WorkerPage& page) {
-    per_process<AwaitedThreads>().running.ask_all();
+    if (AwaitedThreads* const threads = PerProcess<AwaitedThreads>::find())
+        threads->running.ask_all();
     // acquire: pairs with AwaitedThread::end().
     while (const std::uint32_t left = page.awaited_threads.load(std::memory_order_acquire))
         (void)os::sleep_on(page.awaited_threads, left, std::nullopt, os::Sharing::processes);
@@ -49,15 +50,16 @@ class AwaitedThread {
     void begin() {
         WorkerPage* const page = own_worker_page();
         if (!page || !counts(*page)) return;
+        StopList& running = per_process<AwaitedThreads>().running;
         page->awaited_threads.fetch_add(1, std::memory_order_relaxed);
         page_ = page;
-        per_process<AwaitedThreads>().running.add(stop_);  // Counted: who asks it waits for it.
+        running.add(stop_);  // Counted: who asks it waits for it.
     }
     /// When it has ended, or could not be started.
     void end() noexcept {
         WorkerPage* const page = std::exchange(page_, nullptr);
         if (!page || !counts(*page)) return;
-        per_process<AwaitedThreads>().running.remove(stop_);
+        PerProcess<AwaitedThreads>::find()->running.remove(stop_);
         if (page->awaited_threads.fetch_sub(1, std::memory_order_release) == 1)
             os::wake_all(page->awaited_threads, os::Sharing::processes);
     }

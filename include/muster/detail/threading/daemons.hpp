@@ -7,8 +7,9 @@
 
 namespace muster::detail {
 
-/// The daemon threads of the calling process. When it ends they are asked to stop, last of all: what
-/// pools finish then, and threads that are waited for, may need what daemons do.
+/// The daemon threads of the calling process. When it ends they are asked to stop, after all else:
+/// what pools finish then, and threads that are waited for, may need what daemons do. (Those of shared
+/// libraries that have a muster of their own are asked when that library goes.)
 struct Daemons {
     StopList running;
 
@@ -21,16 +22,16 @@ struct Daemons {
         if (Daemons* const daemons = PerProcess<Daemons>::find()) daemons->running.ask_all();
     }
 
-    struct AskedAtExit {
-        constexpr AskedAtExit() = default;
-        AskedAtExit(const AskedAtExit&) = delete;
-        AskedAtExit& operator=(const AskedAtExit&) = delete;
-        ~AskedAtExit() { ask_all(); }
+    struct AsksAtExit {
+        constexpr AsksAtExit() = default;
+        AsksAtExit(const AsksAtExit&) = delete;
+        AsksAtExit& operator=(const AsksAtExit&) = delete;
+        ~AsksAtExit() { ask_all(); }
     };
 };
 
-/// In each file that knows threads it stands before that file's own static objects, so it is
+/// In each file that knows pools or threads it stands before that file's own static objects. So it is
 /// destroyed after them, and after all that was registered since the program began.
-inline const Daemons::AskedAtExit daemons_asked_at_exit{};
+inline const Daemons::AsksAtExit asks_daemons_at_exit{};
 
 }  // namespace muster::detail

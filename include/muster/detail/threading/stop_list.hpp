@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <map>
 #include <mutex>
 #include <utility>
+#include <vector>
 
-#include <muster/detail/spin.hpp>
 #include <muster/stop_token.hpp>
 
 namespace muster::detail {
@@ -19,32 +18,35 @@ class StopList {
         {
             const std::lock_guard held(lock_);
             if (!asked_) {
-                running_.emplace(&stop, stop);
+                running_.emplace_back(&stop, stop);
                 return;
             }
         }
         (void)stop.request_stop();
     }
 
+    /// The one that was added, not a copy of it.
     void remove(const StopSource& stop) noexcept {
         const std::lock_guard held(lock_);
-        running_.erase(&stop);
+        std::erase_if(running_, [&](const Entry& each) { return each.first == &stop; });
     }
 
     void ask_all() noexcept {
-        std::map<const StopSource*, const StopSource> all;
+        std::vector<Entry> all;
         {
             const std::lock_guard held(lock_);
             asked_ = true;
             all.swap(running_);
         }
         // Without the lock: what is called then may start threads, or wait for the ends of others.
-        for (const auto& [key, stop] : all) (void)stop.request_stop();
+        for (const auto& [added, stop] : all) (void)stop.request_stop();
     }
 
   private:
-    SpinLock lock_;
-    std::map<const StopSource*, const StopSource> running_;  // Known by the addresses of their own.
+    using Entry = std::pair<const StopSource*, StopSource>;
+
+    std::mutex lock_;
+    std::vector<Entry> running_;
     bool asked_ = false;
 };
 
