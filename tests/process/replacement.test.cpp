@@ -325,16 +325,14 @@ TEST_CASE("100 pools leave no descriptor, no process, no shared memory and no th
     }
     const auto descriptors = open_descriptors();
     const auto memory = shared_memory();
-    std::set<::pid_t> workers;
     for (int i = 0; i < 100; ++i) {
         ProcessPoolExecutor pool(2);
         auto future = pool.submit(own_pid);
         if (i % 4 == 1) (void)pool.submit([] { std::abort(); });
         if (i % 4 == 2) (void)pool.submit([] { return std::vector<char>(100'000); });
         if (i % 4 == 3) future.add_done_callback([](const auto&) {});
-        workers.insert(future.result());
+        CHECK(future.result() != ::getpid());
     }
-    CHECK(workers.size() == 100);
     CHECK(children_of().empty());
     CHECK(open_descriptors() == descriptors);
     CHECK(shared_memory() == memory);
