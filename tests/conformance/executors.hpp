@@ -6,6 +6,7 @@
 
 #include <unistd.h>
 
+#include <chrono>
 #include <cstddef>
 #include <string>
 
@@ -37,7 +38,10 @@ struct Processes {
 
     static ProcessPoolOptions options(std::size_t workers = 5,
                                       StartMethod method = test::tested_start_method()) {
-        return {.max_workers = workers, .start_method = method};
+        // On a busy machine a start may take more than the usual ten seconds.
+        return {.max_workers = workers,
+                .start_method = method,
+                .start_timeout = std::chrono::minutes(5)};
     }
     static int worker() { return ::getpid(); }
 };

@@ -279,9 +279,7 @@ TEST_CASE("a pool may have far more workers than CPUs [test_large_pool]") {
 #else
     constexpr int many = 200;
 #endif
-    auto options = Processes::options(many);
-    options.start_timeout = 5min;  // They start together, on a few CPUs.
-    ProcessPoolExecutor pool(std::move(options));
+    ProcessPoolExecutor pool(Processes::options(many));
     std::vector<std::string> expected;
     for (const int x : numbers(many)) expected.push_back(std::to_string(x));
     std::vector<std::string> results;

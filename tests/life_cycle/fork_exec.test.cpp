@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <thread>
@@ -63,7 +64,8 @@ TEST_CASE("program: forks while pools come and go" * doctest::skip()) {
                 {.max_workers = 2,
                  .start_method = round % 3 == 0   ? StartMethod::spawn
                                  : round % 3 == 1 ? StartMethod::fork
-                                                  : StartMethod::forkserver});
+                                                  : StartMethod::forkserver,
+                 .start_timeout = std::chrono::minutes(5)});  // Copies keep the processors busy.
             const auto crash = processes.submit([] { ::_exit(1); });
             const auto sum = processes.submit([](int x) { return x + 1; }, round);
             if (threads.submit([] { return 2; }).result() != 2 || sum.result() != round + 1)
