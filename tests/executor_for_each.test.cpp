@@ -193,6 +193,7 @@ TEST_CASE("for_each that waits for what has begun ends with the workers") {
     CHECK(first.arrival() == 'a');
     CHECK(second.arrival() == 'b');
     first.open();
+    CHECK(soon([&] { return pool.stats().failed == 1; }));
     CHECK_FALSE(loop.wait_for(20ms));
 
     pool.kill_workers();
