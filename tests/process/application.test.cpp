@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <set>
@@ -119,7 +120,8 @@ TEST_CASE("program: descriptors" * doctest::skip()) {
     std::string line;
     try {
         line = exercise();
-        muster::ProcessPoolExecutor pool(1);  // By spawn: copies have what the original had.
+        muster::ProcessPoolExecutor pool(  // By spawn: copies have what the original had.
+            {.max_workers = 1, .start_timeout = std::chrono::minutes(5)});
         const auto seen = pool.submit([] { return open_descriptors(); }).result();
         for (int fd = 0; fd < 3; ++fd)
             if (!seen.contains(fd)) line += " no " + std::to_string(fd);
