@@ -122,10 +122,13 @@ TEST_CASE("a daemon does not keep the program [test_daemon_threads_shutdown_stdo
 namespace {
 
 /// Says so when it is asked to stop, and stays.
-Thread start_daemon() {
+Thread start_daemon(const Event& asked = Event()) {
     const Event begun;
-    Thread daemon({.daemon = true}, [begun](StopToken stop) {
-        const std::stop_callback asked(stop, [] { std::fputs("asked\n", stderr); });
+    Thread daemon({.daemon = true}, [begun, asked](StopToken stop) {
+        const std::stop_callback request(stop, [&] {
+            std::fputs("asked\n", stderr);
+            asked.set();
+        });
         begun.set();
         for (;;) std::this_thread::sleep_for(1h);
     });
@@ -160,13 +163,13 @@ TEST_CASE("exit asks the daemons to stop, wherever their handles are") {
 TEST_CASE("exit asks the daemons when pools have finished what they have") {
     const Output output = output_of([] {
         static auto* const pool = new muster::ThreadPoolExecutor(1);
-        static const Event exiting;
+        static const Event exiting, asked;
         pool->post([] {
             exiting.wait();
-            std::this_thread::sleep_for(50ms);  // Time to be asked too early.
+            (void)asked.wait_for(50ms);  // Not before this has finished.
             std::fputs("finished\n", stderr);
         });
-        static const auto* const daemon = new Thread(start_daemon());
+        static const auto* const daemon = new Thread(start_daemon(asked));
         std::atexit([] { exiting.set(); });
         return daemon->is_alive() ? 7 : 1;
     });

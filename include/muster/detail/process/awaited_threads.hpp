@@ -59,7 +59,7 @@ class AwaitedThread {
     void end() noexcept {
         WorkerPage* const page = std::exchange(page_, nullptr);
         if (!page || !counts(*page)) return;
-        PerProcess<AwaitedThreads>::find()->running.remove(stop_);
+        PerProcess<AwaitedThreads>::find()->running.remove(stop_);  // Made when it began.
         if (page->awaited_threads.fetch_sub(1, std::memory_order_release) == 1)
             os::wake_all(page->awaited_threads, os::Sharing::processes);
     }

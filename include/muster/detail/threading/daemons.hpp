@@ -9,7 +9,8 @@ namespace muster::detail {
 
 /// The daemon threads of the calling process. When it ends they are asked to stop, after all else:
 /// what pools finish then, and threads that are waited for, may need what daemons do. (Those of shared
-/// libraries that have a muster of their own are asked when that library goes.)
+/// libraries that have a muster of their own are asked when that library goes; at the end of a copy
+/// they are not.)
 struct Daemons {
     StopList running;
 
